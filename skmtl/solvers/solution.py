@@ -1,0 +1,69 @@
+"""What a solver hands back: the parameters in the user's units, and how good they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """Why a fit stopped and what it cost.
+
+    Attributes
+    ----------
+    converged : bool
+    reason : str
+        A full sentence; with advice when `converged` is False.
+    n_iter : int
+        Basis steps taken.
+    n_passes : int
+        Products with X or its transpose (of n_components columns) used by the iterations.
+    """
+
+    converged: bool
+    reason: str
+    n_iter: int
+    n_passes: int
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A fitted joint model, outputs in task order (`TaskData.output_offsets`), user's units.
+
+    ``raw = X @ coef + intercept`` with ``coef = shared common part + basis @ factors + own``.
+
+    Attributes
+    ----------
+    basis : ndarray of shape (n_features, n_components)
+        Exactly `n_components` columns; those that were not needed are zero and stand last.
+    factors : ndarray of shape (n_components, n_outputs)
+    common : ndarray of shape (n_features,), or None
+    own : ndarray of shape (n_features, n_outputs), or None
+    coef : ndarray of shape (n_features, n_outputs)
+    intercept : ndarray of shape (n_outputs,)
+    target_scale : ndarray of shape (n_tasks,)
+        What the linear predictor was divided by inside (standard deviation of a regression target).
+    objective : float
+    dual_gap : float
+        Upper bound of ``objective - (optimum of the convex problem without rank limit)``.
+    rank : int
+        Number of components in use.
+    objective_path : ndarray of shape (n_iter + 1,)
+    convergence : Convergence
+    """
+
+    basis: NDArray
+    factors: NDArray
+    common: NDArray | None
+    own: NDArray | None
+    coef: NDArray
+    intercept: NDArray
+    target_scale: NDArray
+    objective: float
+    dual_gap: float
+    rank: int
+    objective_path: NDArray = field(default_factory=lambda: np.empty(0))
+    convergence: Convergence | None = None

@@ -1,0 +1,83 @@
+"""The one form in which tasks reach the mathematics: one X, encoded targets, no parsing.
+
+Everything a user may hand over (named targets, arrays, a dict of tables, the long form) is
+turned into a `TaskData` by :mod:`skmtl.inputs`; nothing after that asks where it came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+#: What a task may be; the first three letters of every error message about ``kinds``.
+KINDS = ("regression", "binary", "multiclass", "count")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is known of one task before any solver runs.
+
+    Attributes
+    ----------
+    name : hashable
+        The user's name of the task.
+    kind : {"regression", "binary", "multiclass", "count"}
+    classes : ndarray of shape (n_classes,), or None for numeric tasks
+        Class labels; target code ``c`` stands for ``classes[c]``.
+    """
+
+    name: Hashable
+    kind: str
+    classes: NDArray | None = None
+
+    @property
+    def n_outputs(self) -> int:
+        """Columns of the linear predictor: one, or one per class of a multiclass task."""
+        return len(self.classes) if self.kind == "multiclass" else 1
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """One X and, for every task, the rows it observes.
+
+    Targets stand in one of two layouts. *Matrix*: ``y`` has a column per task, NaN where a
+    task does not observe a row. *Labelled rows*: ``y`` is one column and every row belongs to
+    the one task named by ``task_of_row``.
+
+    Attributes
+    ----------
+    X : ndarray or CSR matrix/array of shape (n_rows, n_features), float64 or float32
+    tasks : tuple of Task, length n_tasks
+    y : float64 ndarray of shape (n_rows, n_tasks) or (n_rows,)
+        Numbers, or class codes 0 .. n_classes - 1; NaN = unobserved (matrix layout only).
+    task_of_row : intp ndarray of shape (n_rows,), or None in the matrix layout
+        Position in `tasks` of the task each row belongs to.
+    weights : float64 ndarray of shape (n_rows,) or (n_rows, n_tasks), or None for ones
+        Weight of every observation (sample weight times class weight); >= 0.
+    task_weights : float64 ndarray of shape (n_tasks,), or None for ones
+        Further factor on every observation of a task.
+    """
+
+    X: NDArray | sparse.csr_matrix | sparse.csr_array
+    tasks: tuple[Task, ...]
+    y: NDArray
+    task_of_row: NDArray | None = None
+    weights: NDArray | None = None
+    task_weights: NDArray | None = None
+
+    @property
+    def n_rows(self) -> int:
+        return self.X.shape[0]
+
+    @property
+    def n_features(self) -> int:
+        return self.X.shape[1]
+
+    @property
+    def output_offsets(self) -> NDArray:
+        """Offsets (n_tasks + 1,): task t owns output columns offsets[t]:offsets[t + 1]."""
+        return np.concatenate([[0], np.cumsum([task.n_outputs for task in self.tasks])])
