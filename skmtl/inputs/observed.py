@@ -1,0 +1,160 @@
+"""The targets of all tasks as read, in one of the two layouts of `TaskData`, kinds still open."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmtl.inputs.columns import Column, read_column, read_numbers
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What was observed of every task: numbers, or positions in its labels.
+
+    Attributes
+    ----------
+    names : tuple of hashable, length n_tasks
+    values : float64 ndarray of shape (n_rows, n_tasks), or (n_rows,) for labelled rows
+        NaN = missing.
+    labels : list of (ndarray or None), length n_tasks
+        Distinct labels of a task whose `values` are positions in them; None for numbers.
+    dtypes : list of numpy dtype, length n_tasks
+        What a task's numbers were before; its class labels are given back in it.
+    task_of_row : intp ndarray of shape (n_rows,), or None in the matrix layout
+    owned : bool
+        True when `values` is no array of the user's, so that it may be overwritten.
+    """
+
+    names: tuple[Hashable, ...]
+    values: NDArray
+    labels: list[NDArray | None]
+    dtypes: list[np.dtype]
+    task_of_row: NDArray | None = None
+    owned: bool = True
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.values)
+
+    def take(self, rows: NDArray) -> Observed:
+        """The same tasks on some of the rows (positions or mask)."""
+        task_of_row = None if self.task_of_row is None else self.task_of_row[rows]
+        return replace(self, values=self.values[rows], task_of_row=task_of_row, owned=True)
+
+    def rows_of(self, task: int) -> NDArray:
+        """Positions of the rows in which a task has a target."""
+        if self.task_of_row is None:
+            return np.flatnonzero(~np.isnan(self.values[:, task]))
+        return np.flatnonzero((self.task_of_row == task) & ~np.isnan(self.values))
+
+
+def observed_matrix(columns: Mapping[Hashable, Any]) -> Observed:
+    """Named columns of one length (a dict, `TaskTargets`, the columns of a frame)."""
+    if not columns:
+        raise ValueError("y holds no task: give at least one, for example {'price': [1.2, 3.4]}.")
+    names = tuple(columns)
+    read = [read_column(column, name) for name, column in columns.items()]
+    lengths = {len(column.values) for column in read}
+    if len(lengths) > 1:
+        first, n_first = names[0], len(read[0].values)
+        other = next(t for t, column in enumerate(read) if len(column.values) != n_first)
+        raise ValueError(f"The targets have different lengths: task {names[other]!r} has "
+                         f"{len(read[other].values)}, task {first!r} has {n_first}. With one X every task has one "
+                         "target per row, NaN where it is missing; tasks with their own rows need a dict X.")
+    # Stacked as rows and transposed, every column is one block copy.
+    values = read[0].values[:, None] if len(read) == 1 else np.stack([column.values for column in read]).T
+    return _observed(names, values, read, owned=len(read) > 1)
+
+
+def observed_array(y: Any) -> Observed:
+    """An array of shape (n,) or (n, n_tasks); tasks are called 0, 1, 2, ..."""
+    array = _as_table(y)
+    names = tuple(range(array.shape[1]))
+    if array.shape[1] == 0:
+        raise ValueError(f"y holds no task: it has shape {array.shape}.")
+    if array.dtype.kind in "iuf":
+        values = read_numbers(array, names)
+        n_tasks = len(names)
+        return Observed(names, values, [None] * n_tasks, [array.dtype] * n_tasks, owned=values is not array)
+    read = [read_column(array[:, t], t) for t in names]
+    return _observed(names, np.stack([column.values for column in read]).T, read)
+
+
+def observed_rows(columns: Mapping[Hashable, Any]) -> Observed:
+    """A dict with own rows per task: stacked one task after the other."""
+    names = tuple(columns)
+    given = list(columns.values())
+    task_of_row: NDArray
+    if all(type(column) is np.ndarray and column.ndim == 1 and column.dtype.kind in "iuf" for column in given):
+        # Thousands of small arrays: one check of the whole instead of one each.
+        values = np.concatenate(given).astype(np.float64, copy=False)
+        task_of_row = np.repeat(np.arange(len(names)), [len(column) for column in given])
+        if not np.isfinite(values).all():
+            for name, column in columns.items():
+                read_column(column, name)
+        return Observed(names, values, [None] * len(names), [column.dtype for column in given], task_of_row)
+    read = [read_column(column, name) for name, column in columns.items()]
+    task_of_row = np.repeat(np.arange(len(names)), [len(column.values) for column in read])
+    return _observed(names, np.concatenate([column.values for column in read]), read, task_of_row)
+
+
+def observed_long(y: Any, names: tuple[Hashable, ...], task_of_row: NDArray) -> Observed:
+    """One column for all tasks, each row of the task that `task_of_row` says."""
+    column = read_column(y, "of the long form")
+    if len(column.values) != len(task_of_row):
+        raise ValueError(f"X and y have different lengths: X has {len(task_of_row)} rows, y has "
+                         f"{len(column.values)}.")
+    n_tasks = len(names)
+    return Observed(names, column.values, [column.labels] * n_tasks, [column.dtype] * n_tasks, task_of_row,
+                    owned=column.values is not y)
+
+
+def _as_table(y: Any) -> NDArray:
+    """An array-like y as a two-dimensional array, a single task being one column."""
+    if y is None:
+        raise ValueError("This estimator requires y to be passed, but the target y is None.")
+    kind = getattr(getattr(y, "dtype", None), "kind", None)
+    if not isinstance(y, np.ndarray) and kind is not None and not isinstance(y.dtype, np.dtype):
+        column = read_column(y, 0)  # a pandas column of a nullable or string dtype
+        return _decoded(column)[:, None]
+    if hasattr(y, "to_numpy") and not isinstance(y, np.ndarray):
+        array = y.to_numpy()
+    else:
+        try:
+            array = np.asarray(y)
+        except ValueError as error:
+            raise ValueError(f"y is no array: {error}") from None
+        if array.dtype.kind in "US" and not isinstance(y, np.ndarray):
+            array = np.asarray(y, dtype=object)
+            if all(isinstance(value, str) for value in array.ravel().tolist()):
+                array = array.astype(str)
+    if array.ndim == 1:
+        array = array[:, None]
+    if array.ndim != 2:
+        shape = array.shape
+        raise ValueError(f"y should be a 1d array or a 2d array of shape (n_samples, n_tasks), got shape {shape}. "
+                         "Expected array-like (array or non-string sequence), got "
+                         f"{type(y).__name__}.")
+    return array
+
+
+def _decoded(column: Column) -> NDArray:
+    """The column as a NumPy array again: numbers, or an object array of labels and None."""
+    if column.labels is None:
+        whole = np.issubdtype(column.dtype, np.integer) and not np.isnan(column.values).any()
+        return column.values.astype(column.dtype) if whole else column.values
+    decoded = np.full(len(column.values), None, dtype=object)
+    present = ~np.isnan(column.values)
+    decoded[present] = column.labels[column.values[present].astype(np.intp)]
+    return decoded
+
+
+def _observed(names: tuple[Hashable, ...], values: NDArray, read: list[Column],
+              task_of_row: NDArray | None = None, owned: bool = True) -> Observed:
+    labels = [column.labels for column in read]
+    return Observed(names, values, labels, [column.dtype for column in read], task_of_row, owned)

@@ -1,0 +1,122 @@
+"""The table of features as a linear operator: centred, dense or CSR, float64 or float32.
+
+``FeatureMatrix`` stands for ``X - 1 centre'``. Dense X is centred once in a copy; sparse X is
+centred by algebra, because subtracting would fill it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+#: Rows that are worked on at a time where a pass would otherwise need a copy of X.
+_CHUNK_ELEMENTS = 1 << 18
+
+
+def row_chunks(n_rows: int, n_columns: int) -> list[slice]:
+    """Slices of rows that hold about 2 MB of doubles each, so that a chunk stays in the cache."""
+    step = max(64, _CHUNK_ELEMENTS // max(n_columns, 1))
+    return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
+
+
+def column_means(X, row_weights: NDArray | None = None) -> NDArray:
+    """Weighted mean of every column, shape (n_features,)."""
+    n_rows = X.shape[0]
+    weights = np.ones(n_rows) if row_weights is None else row_weights
+    total = weights.sum()
+    if sparse.issparse(X) or X.dtype == np.float64:
+        return np.asarray(weights @ X).ravel() / total
+    sums = sum(weights[rows] @ X[rows].astype(np.float64) for rows in row_chunks(*X.shape))
+    return np.asarray(sums / total)
+
+
+def cross_products(X, centre: NDArray, row_weights: NDArray | None, other: NDArray | None = None) -> NDArray:
+    """``(X - centre)' diag(row_weights) (X - centre)``, or the same with `other` on the right.
+
+    Works on chunks of rows, so that a centred copy of X never exists: centring after the product
+    would cancel where a column is far from zero.
+    """
+    n_features = X.shape[1]
+    width = n_features if other is None else other.shape[1]
+    result = np.zeros((n_features, width))
+    for rows in row_chunks(X.shape[0], max(n_features, 512) // 4):
+        chunk = X[rows] - centre
+        right = chunk if other is None else other[rows]
+        if row_weights is not None:
+            right = right * row_weights[rows, np.newaxis]
+        result += chunk.T @ right
+    return result
+
+
+class FeatureMatrix:
+    """``X - 1 centre'`` as an operator on narrow matrices.
+
+    Parameters
+    ----------
+    X : ndarray or CSR of shape (n_rows, n_features)
+    centre : ndarray of shape (n_features,), or None for no centring
+    """
+
+    def __init__(self, X, centre: NDArray | None = None):
+        self.is_sparse = sparse.issparse(X)
+        if not self.is_sparse and centre is not None:
+            X = X - centre.astype(X.dtype)
+            centre = None
+        self.X = X
+        self.centre = centre
+        self.shape: tuple[int, int] = X.shape
+        self._needs_upcast = not self.is_sparse and X.dtype != np.float64
+        self.n_passes = 0
+
+    def times(self, columns: NDArray) -> NDArray:
+        """``(X - 1 centre') @ columns``, shape (n_rows, n_columns)."""
+        self.n_passes += 1
+        if self._needs_upcast:
+            result = np.empty((self.shape[0], columns.shape[1]))
+            for rows in row_chunks(*self.shape):
+                np.matmul(self.X[rows].astype(np.float64), columns, out=result[rows])
+            return result
+        result = self.X @ columns
+        if self.centre is not None:
+            result -= self.centre @ columns
+        return result
+
+    def transposed_times(self, columns: NDArray) -> NDArray:
+        """``(X - 1 centre')' @ columns``, shape (n_features, n_columns)."""
+        self.n_passes += 1
+        if self._needs_upcast:
+            result = np.zeros((self.shape[1], columns.shape[1]))
+            for rows in row_chunks(*self.shape):
+                result += self.X[rows].astype(np.float64).T @ columns[rows]
+            return result
+        result = self.X.T @ columns
+        if sparse.issparse(result):
+            result = result.toarray()
+        if self.centre is not None:
+            result -= np.outer(self.centre, np.asarray(columns.sum(axis=0)).ravel())
+        return result
+
+    def gram(self, row_weights: NDArray) -> NDArray:
+        """``(X - 1 centre')' diag(row_weights) (X - 1 centre')``, dense (n_features, n_features)."""
+        if not self.is_sparse:
+            return cross_products(self.X, np.zeros(1), row_weights)
+        scaled = self.X.multiply(row_weights[:, np.newaxis]).tocsr()
+        result = (self.X.T @ scaled).toarray()
+        if self.centre is not None:
+            sums = np.asarray(scaled.sum(axis=0)).ravel()
+            total = row_weights.sum()
+            result -= np.outer(self.centre, sums) + np.outer(sums, self.centre)
+            result += total * np.outer(self.centre, self.centre)
+        return result
+
+    def squared_column_norms(self, row_weights: NDArray) -> NDArray:
+        """Diagonal of `gram`, without the rest of it."""
+        if not self.is_sparse:
+            return np.einsum("ij,ij,i->j", self.X, self.X, row_weights)
+        squares = self.X.multiply(self.X)
+        result = np.asarray(row_weights @ squares).ravel()
+        if self.centre is not None:
+            sums = np.asarray(row_weights @ self.X).ravel()
+            result += self.centre * (row_weights.sum() * self.centre - 2.0 * sums)
+        return np.maximum(result, 0.0)

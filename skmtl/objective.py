@@ -1,0 +1,198 @@
+"""The one place where data, losses and penalties meet: value, gradient and duality gap.
+
+The model of one task, in the letters of the docstrings (code names in brackets)::
+
+    raw_t(x) = scale_t * (x @ W_t) + b_t            W_t = m + B s_t + e_t
+    B basis (n_features, k)     s_t factors (k,)    m common (n_features,)    e_t own (n_features,)
+
+    F = sum_t sum_i u_ti loss_t(y_ti, raw_ti) + alpha/2 (|B|^2 + |S|^2) + alpha_common/2 |m|^2 + alpha_own/2 |E|^2
+    u_ti = task_weight_t * weight_ti / nbar         nbar = sum of all weights / number of tasks
+
+The solver sees ``B`` and ``m`` as one matrix: the common part is a last column of the basis whose
+factor is frozen at q = sqrt(alpha / alpha_common), so that every column bears the same penalty.
+Regression targets arrive divided by their scale, with ``scale_t = 1`` inside the loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from skmtl.losses import Loss
+from skmtl.matrix import FeatureMatrix
+from skmtl.observations import Observations
+from skmtl.penalties import Penalties, spectral_norm
+
+
+@dataclass(frozen=True)
+class Block:
+    """Observations of the tasks that share a loss and a number of outputs.
+
+    Attributes
+    ----------
+    loss : Loss
+    observations : Observations
+    y : ndarray, one target per observation
+    weights : ndarray of the shape of `y`, or float when all are equal
+        The u_ti of the formula.
+    scale : ndarray of shape (n_tasks,)
+        Factor of the linear predictor inside the loss.
+    tasks : intp ndarray of shape (n_tasks,)
+        Positions in `TaskData.tasks`.
+    outputs : slice
+        The block's columns among all outputs of the problem.
+    """
+
+    loss: Loss
+    observations: Observations
+    y: NDArray
+    weights: NDArray | float
+    scale: NDArray
+    tasks: NDArray
+    outputs: slice
+
+    @property
+    def output_scale(self) -> NDArray:
+        """`scale` repeated for every output of a task, as a column."""
+        return np.repeat(self.scale, self.observations.n_outputs)[:, np.newaxis]
+
+    def weighted(self, values: NDArray) -> NDArray:
+        """Values per observation (a last axis of outputs allowed) times their weights."""
+        if isinstance(self.weights, float) or values.ndim == self.y.ndim:
+            return values * self.weights
+        return values * self.weights[..., np.newaxis]
+
+    def weight_sums(self) -> NDArray:
+        """Total weight of every task, shape (n_tasks,)."""
+        return self.observations.task_sums(np.broadcast_to(self.weights, self.y.shape))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Everything a solver needs to know.
+
+    Attributes
+    ----------
+    X : FeatureMatrix of shape (n_rows, n_features)
+    blocks : tuple of Block
+    penalties : Penalties
+    fit_intercept : bool
+    constant : float
+        Part of the objective that no parameter reaches (left over by a compression).
+    """
+
+    X: FeatureMatrix
+    blocks: tuple[Block, ...]
+    penalties: Penalties
+    fit_intercept: bool
+    constant: float = 0.0
+
+    @property
+    def n_outputs(self) -> int:
+        return self.blocks[-1].outputs.stop
+
+    @property
+    def shares_common(self) -> NDArray:
+        """Which outputs the common part reaches: those of single-output tasks."""
+        return np.concatenate(
+            [np.full(b.outputs.stop - b.outputs.start, b.observations.n_outputs == 1) for b in self.blocks]
+        )
+
+    @property
+    def is_quadratic(self) -> bool:
+        return all(block.loss.is_quadratic for block in self.blocks)
+
+    def raw(self, block: Block, scores: NDArray, factors: NDArray, intercepts: NDArray) -> NDArray:
+        """Linear predictor of a block's observations, scale and intercept included."""
+        if self.fit_intercept:
+            scores = with_ones(scores)
+        return block.observations.raw(scores, self.raw_factors(block, factors, intercepts))
+
+    def raw_factors(self, block: Block, factors: NDArray, intercepts: NDArray) -> NDArray:
+        """Factors of a block as they act on the raw predictor: scaled, intercept as a last column."""
+        scaled = factors[block.outputs] * block.output_scale
+        if not self.fit_intercept:
+            return scaled
+        return np.concatenate([scaled, intercepts[block.outputs, np.newaxis]], axis=1)
+
+    def basis_gradient(self, slopes: Sequence[NDArray], factors: NDArray) -> NDArray:
+        """Gradient of the loss in the basis, ``X' (slopes @ factors)``, shape (n_features, p)."""
+        rows = sum(
+            block.observations.row_sums(slope, factors[block.outputs] * block.output_scale)
+            for block, slope in zip(self.blocks, slopes, strict=True)
+        )
+        return self.X.transposed_times(rows)
+
+    def coefficient_gradient(self, slopes: Sequence[NDArray]) -> NDArray:
+        """Gradient of the loss in W, shape (n_features, n_outputs)."""
+        parts = [
+            block.observations.feature_sums(slope, self.X) * block.output_scale.T
+            for block, slope in zip(self.blocks, slopes, strict=True)
+        ]
+        return np.concatenate(parts, axis=1)
+
+    def null_raw(self, block: Block) -> NDArray:
+        """Best constant linear predictor of every task of a block, shape (n_outputs of the block,)."""
+        observations, n_outputs = block.observations, block.observations.n_outputs
+        if not self.fit_intercept:
+            return np.zeros(observations.n_tasks * n_outputs)
+        totals = block.weight_sums()
+        if n_outputs > 1:
+            one_hot = (np.arange(n_outputs) == block.y[..., np.newaxis]).astype(float)
+            log_share = np.log(observations.task_sums(block.weighted(one_hot)) / totals[:, np.newaxis])
+            return (log_share - log_share.mean(axis=1, keepdims=True)).ravel()
+        means = observations.task_sums(block.y * block.weights) / totals
+        if block.loss.name == "logistic":
+            return np.log(means) - np.log1p(-means)
+        # A task of zero counts only has its optimum at minus infinity; a billionth of an event is as good.
+        return np.log(np.maximum(means, 1e-9)) if block.loss.name == "poisson" else means
+
+    def loss_value(self, values: Sequence[NDArray]) -> float:
+        """Sum of the weighted losses, given one unweighted value per observation and block."""
+        return float(sum(np.sum(block.weighted(v)) for block, v in zip(self.blocks, values, strict=True)))
+
+    def duality_gap(self, slopes: Sequence[NDArray], objective: float) -> tuple[float, float]:
+        """Upper bound of ``objective`` minus the optimum without a rank limit, and ``|G|_op``.
+
+        Parameters
+        ----------
+        slopes : one array per block
+            Weighted gradient ``u loss'(y, raw)`` at the current point, the intercepts being optimal.
+        objective : float
+            Value of F there.
+
+        Notes
+        -----
+        With dual variables ``theta = -slopes`` and any c in [0, 1] such that ``c |G|_op <= alpha``,
+        ``dual(c) = sum -loss*(-c theta) - c^2 (penalties' dual cost of G)`` is a lower bound of the optimum.
+        """
+        gradient = self.coefficient_gradient(slopes)
+        norm = spectral_norm(gradient)
+        limit = 1.0 if norm <= self.penalties.shared else self.penalties.shared / norm
+        ridge_cost = self.penalties.dual_cost(gradient, self.shares_common)
+        per_unit = [_divide_by_weights(block, slope) for block, slope in zip(self.blocks, slopes, strict=True)]
+
+        def negative_dual(c: float) -> float:
+            values = [b.loss.dual_value(b.y, -c * s) for b, s in zip(self.blocks, per_unit, strict=True)]
+            return c * c * ridge_cost - self.loss_value(values) - self.constant
+
+        best = min(negative_dual(limit), negative_dual(0.0))
+        if best > negative_dual(limit * (1.0 - 1e-3)):
+            best = min(best, minimize_scalar(negative_dual, bounds=(0.0, limit), method="bounded").fun)
+        return max(objective + best, 0.0), norm
+
+
+def with_ones(scores: NDArray) -> NDArray:
+    """`scores` and a last column of ones, for the intercept."""
+    return np.concatenate([scores, np.ones((len(scores), 1))], axis=1)
+
+
+def _divide_by_weights(block: Block, slope: NDArray) -> NDArray:
+    """Gradient per unit weight; unobserved cells (weight zero) have none."""
+    weights = np.asarray(block.weights)
+    weights = weights[..., np.newaxis] if weights.ndim and slope.ndim > block.y.ndim else weights
+    return np.divide(slope, weights, out=np.zeros_like(slope), where=weights > 0)

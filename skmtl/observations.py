@@ -1,0 +1,163 @@
+"""Which rows every task sees, and the sums over them that a joint fit is made of.
+
+Tasks of one loss with the same number of outputs form one block of observations. Two layouts
+answer the same five questions, in batched products and without a loop over tasks:
+
+- `MatrixObservations`: a value per row and task; unobserved cells carry weight zero.
+- `ListedObservations`: a value per observation, sorted by task.
+
+Shapes: ``scores`` (n_rows, p); ``factors`` (n_tasks * n_outputs, p); ``values`` one per
+observation, with a last axis of length n_outputs where n_outputs > 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+#: Doubles that a temporary of a batched product may hold.
+_BATCH_ELEMENTS = 1 << 21
+
+
+def pair_columns(scores: NDArray, first: int, last: int) -> NDArray:
+    """Products ``scores[:, i] * scores[:, j]`` for first <= i < last and j >= i, side by side."""
+    return np.concatenate([scores[:, i : i + 1] * scores[:, i:] for i in range(first, last)], axis=1)
+
+
+def pair_batches(n_rows: int, p: int) -> list[tuple[int, int]]:
+    """Ranges of i so that the columns (i, j >= i) of one batch stay within the memory bound."""
+    batches, first, width = [], 0, 0
+    for i in range(p):
+        if i > first and (width + p - i) * n_rows > _BATCH_ELEMENTS:
+            batches.append((first, i))
+            first, width = i, 0
+        width += p - i
+    return [*batches, (first, p)]
+
+
+def unpack_pairs(packed: NDArray, p: int) -> NDArray:
+    """Symmetric (m, p, p) from the packed upper triangles (m, p (p + 1) / 2)."""
+    upper, lower = np.triu_indices(p)
+    full = np.empty((packed.shape[0], p, p))
+    full[:, upper, lower] = packed
+    full[:, lower, upper] = packed
+    return full
+
+
+class MatrixObservations:
+    """Every task has a value on every row; weights of zero mark what it does not see."""
+
+    def __init__(self, n_rows: int, n_tasks: int, n_outputs: int = 1):
+        self.n_rows, self.n_tasks, self.n_outputs = n_rows, n_tasks, n_outputs
+
+    def raw(self, scores: NDArray, factors: NDArray) -> NDArray:
+        """``scores @ factors.T`` at the observations."""
+        raw = scores @ factors.T
+        return raw if self.n_outputs == 1 else raw.reshape(self.n_rows, self.n_tasks, self.n_outputs)
+
+    def spread(self, per_task: NDArray) -> NDArray:
+        """A number per task (n_tasks,), shaped so that it broadcasts against the values' tasks."""
+        return per_task
+
+    def task_sums(self, values: NDArray) -> NDArray:
+        """Sum of one value per observation over the rows of each task, shape (n_tasks,)."""
+        return values.sum(axis=0)
+
+    def factor_sums(self, values: NDArray, scores: NDArray) -> NDArray:
+        """``values.T @ scores``, shape (n_tasks * n_outputs, p)."""
+        return values.reshape(self.n_rows, -1).T @ scores
+
+    def row_sums(self, values: NDArray, factors: NDArray) -> NDArray:
+        """``values @ factors``, shape (n_rows, p)."""
+        return values.reshape(self.n_rows, -1) @ factors
+
+    def feature_sums(self, values: NDArray, X: Any) -> NDArray:
+        """``X' values``, shape (n_features, n_tasks * n_outputs)."""
+        return X.transposed_times(values.reshape(self.n_rows, -1))
+
+    def row_totals(self, values: NDArray) -> NDArray:
+        """Sum over tasks of one value per observation, shape (n_rows,)."""
+        return values.sum(axis=1)
+
+    def grams(self, curvature: NDArray, scores: NDArray) -> NDArray:
+        """``sum_i curvature_ti z_i z_i'`` for every task, shape (n_tasks, p, p)."""
+        p = scores.shape[1]
+        packed = [
+            curvature.T @ pair_columns(scores, first, last) for first, last in pair_batches(self.n_rows, p)
+        ]
+        return unpack_pairs(np.concatenate(packed, axis=1), p)
+
+
+class ListedObservations:
+    """A list of observations sorted by task: its row, its task.
+
+    Parameters
+    ----------
+    rows : intp ndarray of shape (n_observations,)
+    offsets : intp ndarray of shape (n_tasks + 1,)
+        Task t owns the observations offsets[t]:offsets[t + 1]; no task is empty.
+    """
+
+    def __init__(self, n_rows: int, rows: NDArray, offsets: NDArray, n_outputs: int = 1):
+        self.n_rows, self.n_tasks, self.n_outputs = n_rows, len(offsets) - 1, n_outputs
+        small = max(n_rows, len(rows)) < np.iinfo(np.int32).max
+        self.rows = rows.astype(np.int32 if small else np.int64)
+        self.offsets = offsets.astype(self.rows.dtype)
+        self.tasks = np.repeat(np.arange(self.n_tasks), np.diff(offsets))
+        self.rows_in_order = len(rows) == n_rows and bool(np.all(rows == np.arange(n_rows)))
+
+    def _matrix(self, values: NDArray) -> sparse.csr_matrix:
+        """Values of one output as a sparse (n_tasks, n_rows) matrix; shares memory."""
+        return sparse.csr_matrix((values, self.rows, self.offsets), shape=(self.n_tasks, self.n_rows), copy=False)
+
+    def _outputs(self, values: NDArray) -> list[NDArray]:
+        return [values] if self.n_outputs == 1 else [np.ascontiguousarray(v) for v in values.T]
+
+    def raw(self, scores: NDArray, factors: NDArray) -> NDArray:
+        p = scores.shape[1]
+        by_output = factors.reshape(self.n_tasks, self.n_outputs, p)
+        raw = np.empty((len(self.rows), self.n_outputs))
+        step = max(1024, (_BATCH_ELEMENTS >> 3) // max(p, 1))
+        for start in range(0, len(self.rows), step):
+            part = slice(start, start + step)
+            seen = scores[part] if self.rows_in_order else scores[self.rows[part]]
+            tasks = self.tasks[part]
+            for output in range(self.n_outputs):
+                np.einsum("ij,ij->i", seen, by_output[tasks, output], out=raw[part, output])
+        return raw[:, 0] if self.n_outputs == 1 else raw
+
+    def spread(self, per_task: NDArray) -> NDArray:
+        return per_task[self.tasks]
+
+    def task_sums(self, values: NDArray) -> NDArray:
+        return np.add.reduceat(values, self.offsets[:-1])
+
+    def factor_sums(self, values: NDArray, scores: NDArray) -> NDArray:
+        sums = [self._matrix(v) @ scores for v in self._outputs(values)]
+        return np.stack(sums, axis=1).reshape(-1, scores.shape[1])
+
+    def row_sums(self, values: NDArray, factors: NDArray) -> NDArray:
+        by_output = factors.reshape(self.n_tasks, self.n_outputs, -1)
+        return sum(
+            self._matrix(v).T @ np.ascontiguousarray(by_output[:, output])
+            for output, v in enumerate(self._outputs(values))
+        )
+
+    def feature_sums(self, values: NDArray, X: Any) -> NDArray:
+        sums = [X.transposed_times(self._matrix(v).T) for v in self._outputs(values)]
+        return np.stack(sums, axis=2).reshape(X.shape[1], -1)
+
+    def row_totals(self, values: NDArray) -> NDArray:
+        return np.bincount(self.rows, weights=values, minlength=self.n_rows)
+
+    def grams(self, curvature: NDArray, scores: NDArray) -> NDArray:
+        p = scores.shape[1]
+        matrix = self._matrix(curvature)
+        packed = [matrix @ pair_columns(scores, first, last) for first, last in pair_batches(self.n_rows, p)]
+        return unpack_pairs(np.concatenate(packed, axis=1), p)
+
+
+Observations = MatrixObservations | ListedObservations

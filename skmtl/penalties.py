@@ -1,0 +1,88 @@
+"""The ridge penalties of the model and what they become in the dual.
+
+The primal penalty is ``alpha/2 (|B|^2 + |S|^2) + alpha_common/2 |m|^2 + alpha_own/2 |E|^2``. Minimised
+over all ways to write ``B S = L`` its first part is ``alpha |L|_*`` (trace norm), whose conjugate bounds
+the spectral norm of ``G = -(gradient of the loss in W)``; the two ridges become squares of G.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.linalg import svds
+
+#: Up to this size the spectral norm comes from a full eigendecomposition, beyond from Lanczos.
+_DENSE_LIMIT = 1500
+
+
+@dataclass(frozen=True)
+class Penalties:
+    """Strengths of the three parts; a part that is absent has strength infinity.
+
+    Attributes
+    ----------
+    shared, common, own : float in (0, inf]
+        ``alpha``, ``alpha_common`` and ``alpha_own``.
+    """
+
+    shared: float
+    common: float = np.inf
+    own: float = np.inf
+
+    @property
+    def reference(self) -> float:
+        """The strength in whose units the solver works: columns are scaled so that all share it."""
+        return next(strength for strength in (self.shared, self.common, self.own, 1.0) if np.isfinite(strength))
+
+    @property
+    def common_factor(self) -> float:
+        """Factor q of the common part written as a column ``m / q`` with penalty `reference`; 0 if absent."""
+        return float(np.sqrt(self.reference / self.common))
+
+    @property
+    def own_factor(self) -> float:
+        """As `common_factor`, for the own parts."""
+        return float(np.sqrt(self.reference / self.own))
+
+    def dual_cost(self, gradient: NDArray, shares_common: NDArray) -> float:
+        """``|G|_F^2 / (2 alpha_own) + |sum_t G_t|^2 / (2 alpha_common)``, absent parts being zero."""
+        cost = 0.0
+        if np.isfinite(self.own):
+            cost += float(np.sum(gradient**2)) / (2.0 * self.own)
+        if np.isfinite(self.common):
+            cost += float(np.sum(gradient[:, shares_common].sum(axis=1) ** 2)) / (2.0 * self.common)
+        return cost
+
+
+def leading_left_vectors(matrix: NDArray, n_vectors: int) -> tuple[NDArray, NDArray]:
+    """Leading left singular vectors (rows, n_vectors) and singular values, largest first.
+
+    Through the smaller Gram matrix: a few leading vectors are needed, to no more than square-root precision.
+    """
+    rows, columns = matrix.shape
+    n_vectors = min(n_vectors, rows, columns)
+    if min(rows, columns) > _DENSE_LIMIT and n_vectors < min(rows, columns) // 10:
+        # The start vector is fixed: the same data give the same result.
+        start = np.ones(min(rows, columns)) / np.sqrt(min(rows, columns))
+        left, values, _ = svds(matrix, k=n_vectors, v0=start)
+        order = np.argsort(values)[::-1]
+        return left[:, order], values[order]
+    gram = matrix @ matrix.T if rows <= columns else matrix.T @ matrix
+    squares, vectors = np.linalg.eigh(gram)
+    squares, vectors = squares[::-1][:n_vectors], vectors[:, ::-1][:, :n_vectors]
+    values = np.sqrt(np.maximum(squares, 0.0))
+    if rows > columns:
+        tiny = values <= 1e-12 * max(values[0], 1e-300)
+        vectors = matrix @ (vectors / np.where(tiny, 1.0, values))
+        vectors[:, tiny] = 0.0
+    return vectors, values
+
+
+def spectral_norm(matrix: NDArray) -> float:
+    """Largest singular value, to full precision."""
+    if min(matrix.shape) > _DENSE_LIMIT:
+        return float(leading_left_vectors(matrix, 1)[1][0])
+    gram = matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
+    return float(np.sqrt(max(np.linalg.eigvalsh(gram)[-1], 0.0)))
