@@ -1,0 +1,148 @@
+"""From `TaskData` to the `Problem` of the solver: blocks, scales and weights."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmtl.losses import LOSSES
+from skmtl.matrix import FeatureMatrix, column_means
+from skmtl.objective import Block, Problem
+from skmtl.observations import ListedObservations, MatrixObservations
+from skmtl.penalties import Penalties
+from skmtl.tasks import TaskData
+
+#: Matrix targets are worked on as a matrix from this share of observed cells on, else as a list.
+_MATRIX_SHARE = 0.15
+
+
+def make_blocks(data: TaskData, scale_targets: str | None, pool_scales: bool) -> tuple[list[Block], NDArray]:
+    """Blocks of tasks with one loss and number of outputs, and the scale of every task.
+
+    Parameters
+    ----------
+    scale_targets : {"std", None}
+    pool_scales : bool
+        One scale for all regression tasks: a common coefficient vector has one unit.
+
+    Returns
+    -------
+    blocks : list of Block
+    scales : ndarray of shape (n_tasks,)
+        ``raw_user = scale * x @ W`` for every task: the standard deviation of a regression target;
+        for the other kinds, when several kinds share a fit, what gives the task unit Fisher
+        information at the null model.
+    """
+    signatures = [(task.kind, task.n_outputs) for task in data.tasks]
+    blocks, scales, first = [], np.ones(len(data.tasks)), 0
+    order = sorted(set(signatures))
+    is_mixed = len({kind for kind, _ in order}) > 1
+    for kind, n_outputs in order:
+        tasks = np.array([t for t, signature in enumerate(signatures) if signature == (kind, n_outputs)])
+        observations, y, weights = _observe(data, tasks, n_outputs)
+        inside = np.ones(len(tasks))
+        if scale_targets is not None and (kind == "regression" or is_mixed):
+            scale = _null_scale(kind, n_outputs, observations, y, weights)
+            if pool_scales and kind == "regression":
+                sums = observations.task_sums(np.broadcast_to(weights, y.shape))
+                scale = np.full(len(tasks), np.sqrt(np.sum(sums * scale**2) / np.sum(sums)))
+            scales[tasks] = scale
+            if kind == "regression":
+                y = y / observations.spread(scale)
+            else:
+                inside = scale
+        outputs = slice(first, first + len(tasks) * n_outputs)
+        blocks.append(Block(LOSSES[kind], observations, y, weights, inside, tasks, outputs))
+        first = outputs.stop
+    return blocks, scales
+
+
+def make_problem(data: TaskData, blocks: list[Block], penalties: Penalties, fit_intercept: bool) -> Problem:
+    """The problem on the rows of X as they are."""
+    centre = column_means(data.X) if fit_intercept else None
+    return Problem(FeatureMatrix(data.X, centre), tuple(blocks), penalties, fit_intercept)
+
+
+def output_order(blocks: list[Block] | tuple[Block, ...], data: TaskData) -> NDArray:
+    """Positions in the user's order of outputs of the blocks' outputs, shape (n_outputs,)."""
+    offsets = data.output_offsets
+    parts = [
+        (offsets[block.tasks][:, np.newaxis] + np.arange(block.observations.n_outputs)).ravel() for block in blocks
+    ]
+    return np.concatenate(parts)
+
+
+def _observe(data: TaskData, tasks: NDArray, n_outputs: int):
+    """Observations, targets and normalised weights of some tasks."""
+    per_task = np.ones(len(data.tasks)) if data.task_weights is None else data.task_weights
+    if data.task_of_row is not None:
+        return _observe_labelled(data, tasks, n_outputs, per_task)
+    y = data.y if len(tasks) == data.y.shape[1] else data.y[:, tasks]
+    # A weight of zero is a missing target.
+    seen = ~np.isnan(y)
+    weights = data.weights
+    if weights is not None:
+        weights = weights[:, np.newaxis] if weights.ndim == 1 else weights[:, tasks]
+        seen &= weights > 0
+    per_task = per_task[tasks] / _weight_per_task(data)
+    share = np.count_nonzero(seen) / seen.size
+    if share >= _MATRIX_SHARE:
+        observations = MatrixObservations(data.n_rows, len(tasks), n_outputs)
+        if share == 1.0 and weights is None and np.all(per_task == per_task[0]):
+            return observations, y, float(per_task[0])
+        matrix_weights = seen * per_task * (1.0 if weights is None else weights)
+        return observations, y if share == 1.0 else np.where(seen, y, 0.0), matrix_weights
+    listed_tasks, rows = np.nonzero(seen.T)
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(listed_tasks, minlength=len(tasks)))])
+    listed = ListedObservations(data.n_rows, rows, offsets, n_outputs)
+    listed_weights = per_task[listed_tasks]
+    if weights is not None:
+        listed_weights = listed_weights * np.broadcast_to(weights, y.shape)[rows, listed_tasks]
+    return listed, y[rows, listed_tasks], listed_weights
+
+
+def _observe_labelled(data: TaskData, tasks: NDArray, n_outputs: int, per_task: NDArray):
+    position = np.full(len(data.tasks), -1)
+    position[tasks] = np.arange(len(tasks))
+    place = position[data.task_of_row]
+    seen = (place >= 0) & ~np.isnan(data.y)
+    if data.weights is not None:
+        seen &= data.weights > 0
+    rows = np.flatnonzero(seen)
+    rows = rows[np.argsort(place[rows], kind="stable")]
+    place = place[rows]
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(place, minlength=len(tasks)))])
+    weights = (per_task[tasks] / _weight_per_task(data))[place]
+    if data.weights is not None:
+        weights = weights * data.weights[rows]
+    return ListedObservations(data.n_rows, rows, offsets, n_outputs), data.y[rows], weights
+
+
+def _weight_per_task(data: TaskData) -> float:
+    """nbar: total weight of all observations over the number of tasks."""
+    if data.weights is None:
+        total = float(data.y.size - np.count_nonzero(np.isnan(data.y)))
+    else:
+        weights = data.weights if data.weights.ndim == data.y.ndim else data.weights[:, np.newaxis]
+        total = float(np.sum(np.where(np.isnan(data.y), 0.0, weights)))
+    return total / len(data.tasks)
+
+
+def _null_scale(kind: str, n_outputs: int, observations, y: NDArray, weights: NDArray | float) -> NDArray:
+    """Inverse root of a task's Fisher information when only its intercept is fitted, shape (n_tasks,)."""
+    weights = np.broadcast_to(weights, y.shape)
+    totals = observations.task_sums(weights)
+    if kind == "multiclass":
+        one_hot = (np.arange(n_outputs) == y[..., np.newaxis]) * weights[..., np.newaxis]
+        share = observations.task_sums(one_hot) / totals[:, np.newaxis]
+        return 1.0 / np.sqrt(np.sum(share * (1.0 - share), axis=1) / (n_outputs - 1))
+    means = observations.task_sums(weights * y) / totals
+    if kind == "binary":
+        return 1.0 / np.sqrt(means * (1.0 - means))
+    if kind == "count":
+        counts = observations.task_sums((weights > 0).astype(float))
+        return 1.0 / np.sqrt(np.maximum(means, 0.5 / counts))
+    variances = observations.task_sums(weights * (y - observations.spread(means)) ** 2) / totals
+    deviations = np.sqrt(variances)
+    # A constant target has no scale of its own.
+    return np.where(deviations > 1e-12 * np.abs(means), deviations, 1.0)

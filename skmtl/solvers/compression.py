@@ -1,0 +1,231 @@
+"""Smaller problems with the same solution: the row space of a wide X, the moments of a long one.
+
+Squared losses see the data through second moments only. ``X = Q R`` with few rows in R stands for all rows,
+so that after one pass over the data no cost depends on their number. The own parts leave here as well::
+
+    min over e of  |y - X B s - X e|^2 / 2 + alpha_own/2 |e|^2  =  |K^-1/2 (y - X B s)|^2 / 2,
+    K = 1 + X X' / alpha_own,    e = X' K^-1 (y - X B s) / alpha_own
+
+so that whitening each task's rows by K eliminates e exactly, and what remains is an ordinary problem.
+Each function returns the smaller problem and the map of its intercepts back to the user's rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from skmtl.losses import LOSSES
+from skmtl.matrix import FeatureMatrix, column_means, row_chunks
+from skmtl.objective import Block, Problem
+from skmtl.observations import ListedObservations, MatrixObservations
+from skmtl.penalties import Penalties
+from skmtl.tasks import TaskData
+
+#: Relative size of the diagonal that keeps a Cholesky factor of collinear columns finite.
+_JITTER = 1e-13
+#: Widest sparse X whose dense Gram matrix is formed.
+_MAX_SPARSE_WIDTH = 1000
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """A problem without intercepts and how to get them back.
+
+    Attributes
+    ----------
+    problem : Problem
+    intercepts : callable
+        Maps W (n_features, n_outputs) of the compressed problem to intercepts (n_outputs,).
+    """
+
+    problem: Problem
+    intercepts: Callable[[NDArray], NDArray]
+
+
+def to_row_space(data: TaskData) -> tuple[TaskData, NDArray, NDArray]:
+    """Write a dense X with fewer rows than columns in an orthonormal basis of its row space.
+
+    Returns
+    -------
+    data : TaskData
+        With ``X = (X - centre) @ directions``.
+    directions : ndarray of shape (n_features, rank)
+        Coefficients in the user's features are ``directions @`` those found.
+    centre : ndarray of shape (n_features,)
+    """
+    centre = column_means(data.X)
+    centred = data.X - centre
+    squares, vectors = np.linalg.eigh(centred @ centred.T)
+    kept = squares > len(squares) * np.finfo(float).eps * max(squares[-1], 1e-300)
+    # At least one column, so that a table of constants still has a shape.
+    kept[-1] = True
+    roots = np.sqrt(np.maximum(squares[kept], 1e-300))
+    directions = centred.T @ (vectors[:, kept] / roots)
+    return replace(data, X=vectors[:, kept] * roots), directions, centre
+
+
+def is_complete_squared(data: TaskData) -> bool:
+    """Whether every task is a regression on every row, with weights per row at most."""
+    return (
+        data.task_of_row is None
+        and all(task.kind == "regression" for task in data.tasks)
+        and (data.weights is None or data.weights.ndim == 1)
+        and (not sparse.issparse(data.X) or data.n_features <= _MAX_SPARSE_WIDTH)
+        and not np.isnan(data.y).any()
+    )
+
+
+def compress_complete(
+    data: TaskData, penalties: Penalties, fit_intercept: bool, scale_targets: str | None, pool_scales: bool
+) -> tuple[Compressed, NDArray]:
+    """Complete squared targets: from n rows to at most n_features, and the scale of every task."""
+    n_tasks = len(data.tasks)
+    row_weights = data.weights
+    total = float(data.n_rows if row_weights is None else row_weights.sum())
+    centre = column_means(data.X, row_weights) if fit_intercept else np.zeros(data.n_features)
+    ones = np.ones(data.n_rows) if row_weights is None else row_weights
+    target_means = ones @ data.y / total if fit_intercept else np.zeros(n_tasks)
+    gram, moments, squares = _moments(data, centre, target_means, row_weights)
+    scales = np.ones(n_tasks)
+    if scale_targets is not None:
+        # About its mean, whether or not an intercept is fitted.
+        shift = 0.0 if fit_intercept else (ones @ data.y / total) ** 2
+        deviations = np.sqrt(np.maximum(squares / total - shift, 0.0))
+        magnitudes = np.abs(ones @ data.y / total)
+        scales = np.where(deviations > 1e-12 * magnitudes, deviations, 1.0)
+        if pool_scales:
+            scales = np.full(n_tasks, np.sqrt(np.mean(scales**2)))
+    per_task = (np.ones(n_tasks) if data.task_weights is None else data.task_weights) / total
+    rows, targets = _factor_moments(gram[np.newaxis], (moments / scales)[np.newaxis])
+    rows, targets = rows[0], targets[0]
+    constant = 0.5 * float(np.sum(per_task * np.maximum(squares / scales**2 - np.sum(targets**2, axis=0), 0.0)))
+    weights: NDArray | float = float(per_task[0])
+    if np.isfinite(penalties.own):
+        values, vectors = np.linalg.eigh(rows @ rows.T)
+        rows, targets = vectors.T @ rows, vectors.T @ targets
+        damping = penalties.own / (np.maximum(values, 0.0)[:, np.newaxis] * per_task + penalties.own)
+        if np.all(per_task == per_task[0]):
+            root = np.sqrt(damping[:, :1])
+            rows, targets = rows * root, targets * root
+        else:
+            weights = damping * per_task
+    elif not np.all(per_task == per_task[0]):
+        weights = np.broadcast_to(per_task, targets.shape).copy()
+    observations = MatrixObservations(len(rows), n_tasks)
+    block = Block(
+        LOSSES["regression"], observations, targets, weights, np.ones(n_tasks), np.arange(n_tasks), slice(0, n_tasks)
+    )
+    problem = Problem(FeatureMatrix(rows), (block,), replace(penalties, own=np.inf), False, constant)
+    return Compressed(problem, lambda W: target_means / scales - centre @ W), scales
+
+
+def compress_labelled(
+    data: TaskData, block: Block, penalties: Penalties, fit_intercept: bool
+) -> Compressed:
+    """Tasks with their own dense rows and squared loss: centre per task, then at most n_features rows each."""
+    observations = block.observations
+    assert isinstance(observations, ListedObservations)
+    X = data.X if observations.rows_in_order else data.X[observations.rows]
+    weights = np.broadcast_to(np.asarray(block.weights, dtype=float), block.y.shape)
+    offsets = observations.offsets
+    n_tasks, n_features = observations.n_tasks, data.n_features
+    roots = np.sqrt(weights)
+    if fit_intercept:
+        totals = np.add.reduceat(weights, offsets[:-1])
+        centres = np.add.reduceat(X * weights[:, np.newaxis], offsets[:-1], axis=0) / totals[:, np.newaxis]
+        means = np.add.reduceat(block.y * weights, offsets[:-1]) / totals
+        rows = (X - np.repeat(centres, np.diff(offsets), axis=0)) * roots[:, np.newaxis]
+        targets = (block.y - means[observations.tasks]) * roots
+    else:
+        centres, means = np.zeros((1, n_features)), np.zeros(n_tasks)
+        rows, targets = X * roots[:, np.newaxis], block.y * roots
+    constant = 0.0
+    if len(rows) > 1.3 * n_tasks * n_features:
+        grams, moments = _task_moments(rows, targets, offsets)
+        squares = np.add.reduceat(targets**2, offsets[:-1])
+        small_rows, small_targets = _factor_moments(grams, moments[:, :, np.newaxis])
+        constant = 0.5 * float(np.sum(np.maximum(squares - np.sum(small_targets**2, axis=(1, 2)), 0.0)))
+        rows, targets = small_rows.reshape(-1, n_features), small_targets.ravel()
+        offsets = np.arange(n_tasks + 1) * n_features
+    if np.isfinite(penalties.own):
+        rows, targets = _whiten(rows, targets, offsets, penalties.own)
+    listed = ListedObservations(len(rows), np.arange(len(rows)), offsets)
+    compressed = replace(block, observations=listed, y=targets, weights=1.0)
+    problem = Problem(FeatureMatrix(rows), (compressed,), replace(penalties, own=np.inf), False, constant)
+    return Compressed(problem, lambda W: means - np.einsum("td,dt->t", np.broadcast_to(centres, W.T.shape), W))
+
+
+def _moments(data: TaskData, centre: NDArray, target_means: NDArray, row_weights: NDArray | None):
+    """``X'X``, ``X'Y`` and ``sum y^2`` of the centred, weighted data, in one pass over chunks of rows."""
+    if sparse.issparse(data.X):
+        ones = np.ones(data.n_rows) if row_weights is None else row_weights
+        X = FeatureMatrix(data.X, centre)
+        centred = data.y - target_means
+        weighted = centred * ones[:, np.newaxis]
+        return X.gram(ones), X.transposed_times(weighted), np.einsum("ij,ij->j", centred, weighted)
+    gram = np.zeros((data.n_features, data.n_features))
+    moments = np.zeros((data.n_features, data.y.shape[1]))
+    squares = np.zeros(data.y.shape[1])
+    for rows in row_chunks(data.n_rows, max(data.n_features, 512) // 4):
+        chunk = data.X[rows] - centre
+        targets = data.y[rows] - target_means
+        if row_weights is not None:
+            roots = np.sqrt(row_weights[rows])[:, np.newaxis]
+            chunk, targets = chunk * roots, targets * roots
+        gram += chunk.T @ chunk
+        moments += chunk.T @ targets
+        squares += np.einsum("ij,ij->j", targets, targets)
+    return gram, moments, squares
+
+
+def _task_moments(rows: NDArray, targets: NDArray, offsets: NDArray) -> tuple[NDArray, NDArray]:
+    """``X_t'X_t`` (n_tasks, d, d) and ``X_t'y_t`` (n_tasks, d); one BLAS call per task, once per fit."""
+    n_tasks, n_features = len(offsets) - 1, rows.shape[1]
+    grams = np.empty((n_tasks, n_features, n_features))
+    moments = np.empty((n_tasks, n_features))
+    for t in range(n_tasks):
+        part = rows[offsets[t] : offsets[t + 1]]
+        np.matmul(part.T, part, out=grams[t])
+        np.matmul(part.T, targets[offsets[t] : offsets[t + 1]], out=moments[t])
+    return grams, moments
+
+
+def _factor_moments(grams: NDArray, moments: NDArray) -> tuple[NDArray, NDArray]:
+    """Rows R and targets z with ``R'R = gram`` and ``R'z = moments``, for a stack of Gram matrices.
+
+    By Cholesky of the correlations, which the scales of the columns cannot spoil; collinear columns
+    are held apart by a diagonal at the level of rounding.
+    """
+    scale = np.sqrt(np.einsum("tii->ti", grams))
+    scale = np.where(scale > 0, scale, 1.0)
+    correlations = grams / scale[:, :, np.newaxis] / scale[:, np.newaxis]
+    diagonal = np.einsum("tii->ti", correlations)
+    diagonal[...] = np.where(diagonal > 0, diagonal, 1.0) + _JITTER * grams.shape[1]
+    lower = np.linalg.cholesky(correlations)
+    targets = np.linalg.solve(lower, moments / scale[:, :, np.newaxis])
+    rows = np.swapaxes(lower, 1, 2) * scale[:, np.newaxis]
+    # A constant column has been given a unit diagonal; its row must not reach the data.
+    rows *= (np.einsum("tii->ti", grams) > 0)[:, np.newaxis]
+    return rows, targets
+
+
+def _whiten(rows: NDArray, targets: NDArray, offsets: NDArray, alpha_own: float) -> tuple[NDArray, NDArray]:
+    """Multiply every task's rows by ``K^-1/2``; tasks of equal size are worked on together."""
+    rows, targets = rows.copy(), targets.copy()
+    sizes = np.diff(offsets)
+    for size in np.unique(sizes):
+        places = offsets[:-1][sizes == size][:, np.newaxis] + np.arange(size)
+        # About 100 MB of kernels at a time.
+        step = max(1, int(1.2e7 // size**2))
+        for start in range(0, len(places), step):
+            part = places[start : start + step]
+            stack = np.concatenate([rows[part], targets[part][:, :, np.newaxis]], axis=2)
+            kernel = np.eye(size) + stack[:, :, :-1] @ np.swapaxes(stack[:, :, :-1], 1, 2) / alpha_own
+            stack = np.linalg.solve(np.linalg.cholesky(kernel), stack)
+            rows[part], targets[part] = stack[:, :, :-1], stack[:, :, -1]
+    return rows, targets

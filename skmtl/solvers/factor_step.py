@@ -1,0 +1,329 @@
+"""The factor step: given the basis, every task's factors and intercepts, and the gauge, exactly.
+
+The basis enters through its scores ``Z = X B`` only. Eliminated together are the factors ``s_t``, the
+intercepts ``b_t`` and the gauge: for any invertible R, ``(B R)(R^-1 S)`` is the same model, and the penalty
+is smallest where ``B'B = S S'``. With ``N = R R'`` the problem in the given coordinates is
+
+    min over S, b, N:   loss(Z S + b) + alpha/2 (tr(B'B N) + sum_t s_t' N^-1 s_t)
+
+1. For fixed N, squared loss: ``s_t = (H_t + alpha N^-1)^-1 c_t`` with ``H_t = Z' U_t Z``, all tasks at once.
+   Other losses: one Newton step of all tasks at once, each with its own step length.
+2. For fixed S: ``N = P^-1/2 (P^1/2 S S' P^1/2)^1/2 P^-1/2`` with ``P = B'B``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmtl.objective import Block, Problem, with_ones
+
+#: Rounds between factors and gauge; the gauge is balanced to this precision at most.
+_MAX_ROUNDS = 30
+_GAUGE_TOLERANCE = 1e-3
+#: Up to this many unknowns a multinomial task's Newton system is formed whole.
+_MAX_WHOLE_SYSTEM = 240
+
+
+@dataclass(frozen=True)
+class Eliminated:
+    """Result of a factor step, in the coordinates of the basis it was given.
+
+    Attributes
+    ----------
+    factors : ndarray of shape (n_outputs, p)
+        The last p - k columns are frozen (the common part).
+    intercepts : ndarray of shape (n_outputs,)
+    gauge, inverse_gauge : ndarrays of shape (k, k)
+        R and its inverse: ``B R`` and ``R^-1 S`` are balanced, largest component first.
+    value : float
+        Loss and penalties of everything but the common part.
+    slopes : list of ndarray
+        Weighted loss gradient per observation of every block, at these factors.
+    """
+
+    factors: NDArray
+    intercepts: NDArray
+    gauge: NDArray
+    inverse_gauge: NDArray
+    value: float
+    slopes: list[NDArray]
+
+
+def eliminate(
+    problem: Problem,
+    scores: NDArray,
+    basis_gram: NDArray,
+    factors: NDArray,
+    intercepts: NDArray,
+    tolerance: float,
+    prior: NDArray | None = None,
+) -> Eliminated:
+    """Minimise over factors, intercepts and gauge.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_rows, p)
+        ``X @ [B, m / q]``.
+    basis_gram : ndarray of shape (k, k)
+        ``B'B`` of the free columns.
+    factors, intercepts : ndarrays of shape (n_outputs, p) and (n_outputs,)
+        Where to start; the columns of `factors` from k on are frozen.
+    tolerance : float
+        Newton stops when the objective can fall by no more than this.
+    prior : ndarray of shape (k, k), optional
+        Fix N instead of balancing.
+    """
+    alpha, k = problem.penalties.reference, len(basis_gram)
+    steps: list[_QuadraticStep | _NewtonStep] = [
+        (_QuadraticStep if block.loss.is_quadratic else _NewtonStep)(problem, block, scores, factors, intercepts, k)
+        for block in problem.blocks
+    ]
+    metric = np.eye(k) if prior is None else prior
+    with_newton = not problem.is_quadratic
+    for _ in range(_MAX_ROUNDS if k or with_newton else 1):
+        precision = alpha * _inverse(metric)
+        decrement = sum(step.advance(precision) for step in steps)
+        if not k or prior is not None:
+            if decrement <= tolerance:
+                break
+            continue
+        free = np.concatenate([step.free for step in steps])
+        factor_gram = free.T @ free
+        balanced = metric @ basis_gram @ metric
+        error = np.linalg.norm(balanced - factor_gram) / max(np.linalg.norm(balanced), 1e-300)
+        if decrement <= tolerance and error <= _GAUGE_TOLERANCE:
+            break
+        if np.trace(factor_gram) <= 0.0:
+            break
+        metric = _balancing_metric(basis_gram, factor_gram)
+    new_factors, new_intercepts = factors.copy(), intercepts.copy()
+    values, slopes = [], []
+    for step in steps:
+        new_factors[step.block.outputs, :k] = step.free
+        new_intercepts[step.block.outputs] = step.intercepts
+        value, slope = step.finish()
+        values.append(value)
+        slopes.append(step.block.weighted(slope))
+    free = new_factors[:, :k]
+    penalty = 0.5 * alpha * (np.sum(basis_gram * metric) + np.sum((free @ _inverse(metric)) * free))
+    gauge, inverse_gauge = (np.eye(k),) * 2 if prior is not None else _gauge(basis_gram, free.T @ free)
+    if prior is None and k:
+        # The balanced gauge of the final factors is the best one: its penalty is alpha times the trace norm.
+        penalty = min(penalty, alpha * np.sum(np.sqrt(_product_spectrum(basis_gram, free.T @ free))))
+    loss = problem.loss_value(values) + problem.constant
+    return Eliminated(new_factors, new_intercepts, gauge, inverse_gauge, loss + penalty, slopes)
+
+
+class _QuadraticStep:
+    """Squared loss: the normal equations of every task, formed once and solved for any gauge."""
+
+    def __init__(self, problem: Problem, block: Block, scores, factors, intercepts, k: int):
+        self.problem, self.block, self.scores, self.k = problem, block, scores, k
+        self.frozen = factors[block.outputs, k:]
+        observations = block.observations
+        columns = with_ones(scores) if problem.fit_intercept else scores
+        # All weights equal and no gaps: every task has the same Gram matrix, which is then formed once.
+        if isinstance(block.weights, float) and not hasattr(observations, "rows"):
+            grams = (block.weights * (columns.T @ columns))[np.newaxis]
+        else:
+            grams = observations.grams(np.broadcast_to(block.weights, block.y.shape), columns)
+        moments = observations.factor_sums(block.y * block.weights, columns)
+        p = scores.shape[1]
+        if p > k:
+            moments = moments - self.frozen[:, 0, np.newaxis] * grams[:, :, k]
+        self.grams, self.moments = grams[:, :k, :k], moments[:, :k]
+        if problem.fit_intercept:
+            self.ones, self.total = grams[:, :k, p], grams[:, p, p]
+            self.target_sum = moments[:, p]
+            self.grams = self.grams - self.ones[:, :, np.newaxis] * (self.ones / self.total[:, np.newaxis])[:, np.newaxis]
+            self.moments = self.moments - self.ones * (self.target_sum / self.total)[:, np.newaxis]
+        self.free = factors[block.outputs, :k]
+        self.intercepts = intercepts[block.outputs]
+
+    def advance(self, precision: NDArray) -> float:
+        """Solve for the factors; returns 0, for nothing is left to gain in this gauge."""
+        self.free = solve_systems(self.grams + precision, self.moments)
+        return 0.0
+
+    def finish(self) -> tuple[NDArray, NDArray]:
+        """Loss value and gradient per observation."""
+        if self.problem.fit_intercept:
+            self.intercepts = (self.target_sum - np.sum(self.ones * self.free, axis=1)) / self.total
+        raw = _block_raw(self.problem, self.block, self.scores, self.free, self.frozen, self.intercepts)
+        residual = raw - self.block.y
+        return 0.5 * residual**2, residual
+
+
+class _NewtonStep:
+    """Any other loss: damped Newton on the factors and intercepts of all tasks at once."""
+
+    def __init__(self, problem: Problem, block: Block, scores, factors, intercepts, k: int):
+        self.problem, self.block, self.k = problem, block, k
+        self.columns = with_ones(scores[:, :k]) if problem.fit_intercept else scores[:, :k]
+        self.scores = scores
+        self.frozen = factors[block.outputs, k:]
+        self.free = factors[block.outputs, :k].copy()
+        self.intercepts = intercepts[block.outputs].copy()
+        self.raw = _block_raw(problem, block, scores, self.free, self.frozen, self.intercepts)
+        self.state = block.loss.evaluate(block.y, self.raw)
+
+    def advance(self, precision: NDArray) -> float:
+        """One Newton step of every task; returns the decrease that the quadratic model promises."""
+        block, k = self.block, self.k
+        observations, c = block.observations, block.observations.n_outputs
+        scale = block.scale[:, np.newaxis]
+        slope = block.weighted(self.state[1])
+        gradient = observations.factor_sums(slope, self.columns).reshape(observations.n_tasks, c, -1)
+        gradient[:, :, :k] *= scale[:, :, np.newaxis]
+        gradient[:, :, :k] += (self.free @ precision).reshape(observations.n_tasks, c, k)
+        step = self._newton_direction(gradient, precision)
+        decrement = -np.sum(gradient * step, axis=(1, 2))
+        self._line_search(step, decrement, precision)
+        return 0.5 * float(np.sum(decrement))
+
+    def _newton_direction(self, gradient: NDArray, precision: NDArray) -> NDArray:
+        """``-H^-1 gradient`` for every task, shape (n_tasks, n_outputs, k [+ 1])."""
+        block, k = self.block, self.k
+        observations, c = block.observations, block.observations.n_outputs
+        q = gradient.shape[2]
+        scaling = np.ones((observations.n_tasks, q))
+        scaling[:, :k] = block.scale[:, np.newaxis]
+        penalty = np.zeros((q, q))
+        penalty[:k, :k] = precision
+        curvature = self.state[2]
+        if c == 1:
+            hessian = observations.grams(block.weighted(curvature), self.columns)
+            hessian = hessian * scaling[:, :, np.newaxis] * scaling[:, np.newaxis] + penalty
+            return -solve_systems(_floor(hessian, k), gradient[:, 0])[:, np.newaxis]
+        if c * q > _MAX_WHOLE_SYSTEM:
+            # diag(p) - p p' <= diag(p): one system per class, an upper bound of the curvature.
+            step = np.empty_like(gradient)
+            for a in range(c):
+                part = observations.grams(block.weighted(curvature[..., a]), self.columns)
+                part = part * scaling[:, :, np.newaxis] * scaling[:, np.newaxis] + penalty
+                step[:, a] = -solve_systems(_floor(part, k), gradient[:, a])
+            return step
+        whole = np.empty((observations.n_tasks, c, q, c, q))
+        for a in range(c):
+            for b in range(a, c):
+                cross = curvature[..., a] * ((a == b) - curvature[..., b])
+                part = observations.grams(block.weighted(cross), self.columns)
+                part = part * scaling[:, :, np.newaxis] * scaling[:, np.newaxis]
+                whole[:, a, :, b] = whole[:, b, :, a] = part + (penalty if a == b else 0.0)
+        whole = whole.reshape(observations.n_tasks, c * q, c * q)
+        step = solve_systems(_floor_intercepts(whole, c, q, k), gradient.reshape(observations.n_tasks, c * q))
+        return -step.reshape(gradient.shape)
+
+    def _line_search(self, step: NDArray, decrement: NDArray, precision: NDArray) -> None:
+        """Take the step; halve it for those tasks whose objective would rise."""
+        block, k = self.block, self.k
+        observations = block.observations
+        flat = step.reshape(observations.n_tasks * observations.n_outputs, -1)
+        raw_step = observations.raw(self.columns, flat * np.where(np.arange(flat.shape[1]) < k, block.output_scale, 1.0))
+        before = self._task_values(self.state[0], self.free, precision)
+        length = np.ones(observations.n_tasks)
+        for _ in range(40):
+            spread = observations.spread(length)
+            raw = self.raw + raw_step * (spread[..., np.newaxis] if raw_step.ndim > block.y.ndim else spread)
+            state = block.loss.evaluate(block.y, raw)
+            free = self.free + flat[:, :k] * np.repeat(length, observations.n_outputs)[:, np.newaxis]
+            after = self._task_values(state[0], free, precision)
+            # A rounding error's worth of rise is no rise.
+            risen = ~(after <= before - 1e-4 * length * decrement + 1e-13 * np.abs(before))
+            if not risen.any():
+                break
+            length[risen] *= 0.5
+        else:
+            return
+        self.raw, self.state, self.free = raw, state, free
+        if self.problem.fit_intercept:
+            self.intercepts = self.intercepts + flat[:, k] * np.repeat(length, observations.n_outputs)
+
+    def _task_values(self, values: NDArray, free: NDArray, precision: NDArray) -> NDArray:
+        observations = self.block.observations
+        penalty = 0.5 * np.sum((free @ precision) * free, axis=1)
+        penalty = penalty.reshape(observations.n_tasks, observations.n_outputs).sum(axis=1)
+        return observations.task_sums(self.block.weighted(values)) + penalty
+
+    def finish(self) -> tuple[NDArray, NDArray]:
+        """Loss value and gradient per observation."""
+        return self.state[0], self.state[1]
+
+
+def solve_systems(matrices: NDArray, right: NDArray) -> NDArray:
+    """Solve ``matrices[t] x_t = right[t]``; one matrix may stand for all tasks. Shapes (m or 1, q, q), (m, q)."""
+    if right.shape[1] == 0:
+        return right.copy()
+    if len(matrices) == 1:
+        return np.linalg.solve(matrices[0], right.T).T
+    return np.linalg.solve(matrices, right[:, :, np.newaxis])[:, :, 0]
+
+
+def _block_raw(problem: Problem, block: Block, scores, free, frozen, intercepts) -> NDArray:
+    factors = np.concatenate([free, frozen], axis=1) * block.output_scale
+    if problem.fit_intercept:
+        scores = with_ones(scores)
+        factors = np.concatenate([factors, intercepts[:, np.newaxis]], axis=1)
+    return block.observations.raw(scores, factors)
+
+
+def _floor(hessian: NDArray, k: int) -> NDArray:
+    """Keep an intercept's curvature above zero where all probabilities have saturated."""
+    if hessian.shape[1] > k:
+        hessian[:, k, k] += 1e-10 * hessian[:, k, k] + 1e-14
+    return hessian
+
+
+def _floor_intercepts(whole: NDArray, c: int, q: int, k: int) -> NDArray:
+    """As `_floor`, for softmax: equal shifts of all intercepts have no curvature at all."""
+    if q > k:
+        places = np.arange(c) * q + k
+        total = whole[:, places, places].sum(axis=1)
+        for place in places:
+            whole[:, place, place] += 1e-8 * total + 1e-14
+    return whole
+
+
+def _sqrt_and_inverse(gram: NDArray) -> tuple[NDArray, NDArray]:
+    """Symmetric square root of a positive semidefinite matrix and its (pseudo-)inverse."""
+    values, vectors = np.linalg.eigh(gram)
+    root = np.sqrt(np.maximum(values, 1e-28 * max(values[-1], 1e-300)))
+    return (vectors * root) @ vectors.T, (vectors / root) @ vectors.T
+
+
+def _balancing_metric(basis_gram: NDArray, factor_gram: NDArray) -> NDArray:
+    """N of the module docstring."""
+    root, inverse_root = _sqrt_and_inverse(basis_gram)
+    middle, _ = _sqrt_and_inverse(root @ factor_gram @ root)
+    metric = inverse_root @ middle @ inverse_root
+    return 0.5 * (metric + metric.T)
+
+
+def _gauge(basis_gram: NDArray, factor_gram: NDArray) -> tuple[NDArray, NDArray]:
+    """R with ``R' B'B R = R^-1 S S' R^-T`` diagonal, largest component first, and its inverse."""
+    if not len(basis_gram):
+        return basis_gram, basis_gram
+    root, inverse_root = _sqrt_and_inverse(basis_gram)
+    squares, vectors = np.linalg.eigh(root @ factor_gram @ root)
+    squares, vectors = squares[::-1], vectors[:, ::-1]
+    quarter = np.maximum(squares, 1e-24 * max(squares[0], 1e-300)) ** 0.25
+    return inverse_root @ (vectors * quarter), (vectors / quarter).T @ root
+
+
+def _product_spectrum(basis_gram: NDArray, factor_gram: NDArray) -> NDArray:
+    """Squared singular values of ``B S``."""
+    root, _ = _sqrt_and_inverse(basis_gram)
+    return np.maximum(np.linalg.eigvalsh(root @ factor_gram @ root), 0.0)
+
+
+def _inverse(metric: NDArray) -> NDArray:
+    """Inverse of a positive definite metric."""
+    if not len(metric):
+        return metric
+    values, vectors = np.linalg.eigh(metric)
+    return (vectors / np.maximum(values, 1e-14 * values[-1])) @ vectors.T
+
+

@@ -1,0 +1,74 @@
+"""Where the alternation starts: leading singular vectors of a whitened pooled fit, or random directions.
+
+At the null model (intercepts only) the negative gradient in W is G. The reduced-rank ridge fit of all tasks
+at once has the basis ``H^-1/2 U_k``, U_k the leading left singular vectors of ``H^-1/2 G`` (Izenman 1975,
+doi:10.1016/0047-259X(75)90042-1; Mukherjee & Zhu 2011, doi:10.1002/sam.10138): for complete squared targets
+it is often the answer, everywhere else a start far better than a random one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmtl.objective import Problem
+from skmtl.penalties import leading_left_vectors
+from skmtl.solvers.basis_step import Point
+from skmtl.solvers.preconditioner import Preconditioner, make_preconditioner
+
+
+def null_point(problem: Problem) -> Point:
+    """The model with intercepts only; one zero column stands for the common part where there is one."""
+    n_rows, n_features = problem.X.shape
+    n_frozen = int(np.isfinite(problem.penalties.common))
+    factors = np.outer(problem.shares_common, np.full(n_frozen, problem.penalties.common_factor))
+    intercepts = np.concatenate([problem.null_raw(block) for block in problem.blocks])
+    empty = np.zeros((n_rows, n_frozen))
+    values, slopes = [], []
+    for block in problem.blocks:
+        value, slope, _ = block.loss.evaluate(block.y, problem.raw(block, empty, factors, intercepts))
+        values.append(value)
+        slopes.append(block.weighted(slope))
+    value = problem.loss_value(values) + problem.constant
+    return Point(np.zeros((n_features, n_frozen)), empty, factors, intercepts, 0, value, slopes)
+
+
+def curvature_preconditioner(problem: Problem, point: Point) -> Preconditioner:
+    """Preconditioner for the mean curvature of an output at `point`."""
+    row_weights = np.zeros(problem.X.shape[0])
+    for block in problem.blocks:
+        raw = problem.raw(block, point.scores, point.factors, point.intercepts)
+        curvature = block.loss.evaluate(block.y, raw)[2]
+        if block.observations.n_outputs > 1:
+            curvature = np.sum(curvature * (1.0 - curvature), axis=-1)
+        per_task = block.observations.spread(block.scale**2)
+        row_weights += block.observations.row_totals(block.weighted(curvature * per_task))
+    return make_preconditioner(problem.X, row_weights / problem.n_outputs)
+
+
+def spectral_basis(
+    gradient: NDArray, preconditioner: Preconditioner, ridge: float, n_components: int
+) -> NDArray:
+    """Leading basis of the reduced-rank ridge fit, shape (n_features, n_components)."""
+    whitened = preconditioner.inverse_root(gradient, ridge)
+    vectors, values = leading_left_vectors(whitened, n_components)
+    vectors = vectors * np.where(values > 1e-12 * max(values[0], 1e-300), 1.0, 0.0)
+    return preconditioner.inverse_root(vectors, ridge) * np.sqrt(ridge)
+
+
+def random_basis(
+    preconditioner: Preconditioner, ridge: float, n_components: int, n_features: int, rng: np.random.RandomState
+) -> NDArray:
+    """Random directions, whitened as the spectral ones are."""
+    columns = rng.standard_normal((n_features, n_components)) / np.sqrt(n_features)
+    return preconditioner.inverse_root(columns, ridge) * np.sqrt(ridge)
+
+
+def with_free_columns(problem: Problem, point: Point, columns: NDArray) -> Point:
+    """`point` with further free columns in its basis, whose factors start at zero."""
+    k, m = point.n_free, columns.shape[1]
+    basis = np.concatenate([point.basis[:, :k], columns, point.basis[:, k:]], axis=1)
+    scores = np.concatenate([point.scores[:, :k], problem.X.times(columns), point.scores[:, k:]], axis=1)
+    zeros = np.zeros((len(point.factors), m))
+    factors = np.concatenate([point.factors[:, :k], zeros, point.factors[:, k:]], axis=1)
+    return Point(basis, scores, factors, point.intercepts, k + m, point.value, point.slopes)
