@@ -60,8 +60,10 @@ class FeatureMatrix:
 
     def __init__(self, X, centre: NDArray | None = None):
         self.is_sparse = sparse.issparse(X)
+        self.original_centre = centre
         if not self.is_sparse and centre is not None:
-            X = X - centre.astype(X.dtype)
+            self.original_centre = centre.astype(X.dtype)
+            X = X - self.original_centre
             centre = None
         self.X = X
         self.centre = centre

@@ -1,13 +1,62 @@
-"""The alternation: variable projection over the shared basis."""
+"""The alternation: starts, basis steps, growth of the rank and the certificate, until one of them says stop.
+
+The road of one fit::
+
+    TaskData --formulate--> Problem --start--> Point --minimise_basis--> Point --certificate--> grow or stop
+    --restore--> Solution (the user's features, units and order of tasks)
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
 
-from skmtl.solvers.solution import Solution
+from skmtl.objective import Problem
+from skmtl.penalties import leading_left_vectors, spectral_norm
+from skmtl.solvers.basis_step import Point, minimise_basis, settle
+from skmtl.solvers.formulation import Formulation, formulate, restore
+from skmtl.solvers.preconditioner import Preconditioner
+from skmtl.solvers.solution import Convergence, Solution
+from skmtl.solvers.start import (
+    curvature_preconditioner,
+    null_point,
+    random_basis,
+    spectral_basis,
+    with_free_columns,
+)
 from skmtl.tasks import TaskData
+
+#: Rank that an unlimited fit starts with; it doubles as long as the certificate asks for more.
+_FIRST_RANK = 10
+#: No promise of a decrease below this share of the objective can be told from rounding.
+_ROUNDING = 1e-15
+
+Report = Callable[[int, float, float], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Limits of one descent."""
+
+    n_components: int
+    first_rank: int
+    tol: float
+    max_iter: int
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Where one start led."""
+
+    point: Point
+    gap: float
+    path: list[float]
+    converged: bool
+    reason: str
 
 
 def solve(
@@ -25,13 +74,205 @@ def solve(
     random_state: np.random.RandomState | None = None,
     start: Solution | None = None,
     n_jobs: int | None = None,
-    report: Callable[[int, float, float], None] | None = None,
+    report: Report | None = None,
 ) -> Solution:
-    """Fit all tasks jointly. `report(iteration, objective, relative projected gradient)` is called every iteration."""
+    """Fit all tasks jointly.
+
+    Parameters
+    ----------
+    data : TaskData
+    n_components : int or None
+        Largest rank of the shared part; None for no limit.
+    alpha : float in [0, inf]
+        Strength of the shared part; infinity leaves it out.
+    alpha_common, alpha_own : float or None
+        Strengths of the other parts; None leaves a part out.
+    start : Solution, optional
+        Begin from its basis.
+    report : callable, optional
+        ``report(iteration, objective, relative decrease still promised)``, every iteration.
+
+    Returns
+    -------
+    Solution
+    """
+    formulation = formulate(data, alpha, alpha_common, alpha_own, fit_intercept, scale_targets)
+    problem = formulation.problem
+    limit = min(problem.X.shape[1], problem.n_outputs)
+    rank = limit if n_components is None else min(n_components, limit)
+    if not np.isfinite(problem.penalties.shared):
+        rank = 0
+    first = min(rank, _FIRST_RANK) if n_components is None else rank
+    settings = Settings(rank, first, tol, max_iter)
+    null = null_point(problem)
+    preconditioner = curvature_preconditioner(problem, null)
+    rng = np.random.RandomState(0) if random_state is None else random_state
+    starts = _starts(formulation, preconditioner, null, settings, n_init, rng, start)
+    announce = report if report is not None and len(starts) == 1 else _silent
+    descents = Parallel(n_jobs=n_jobs, prefer="threads")(
+        delayed(_descend)(problem, preconditioner, null, columns, settings, announce) for columns in starts
+    )
+    best = min(descents, key=lambda descent: descent.point.value)
+    return _finish(formulation, best, n_components if n_components is not None else limit)
+
+
+def fit_factors(
+    data: TaskData,
+    solution: Solution,
+    *,
+    alpha: float,
+    fit_intercept: bool = True,
+    scale_targets: str | None = "std",
+) -> Solution:
+    """Factors and intercepts of new tasks under the basis and the common part of `solution`.
+
+    The new tasks' own parts are zero: what the basis and the common part cannot say is left to noise.
+    """
     raise NotImplementedError
 
 
-def fit_factors(data: TaskData, solution: Solution, *, alpha: float, fit_intercept: bool = True,
-                scale_targets: str | None = "std", tol: float = 1e-6, max_iter: int = 100) -> Solution:
-    """Factors and intercepts of new tasks under the basis (and common part) of `solution`; basis unchanged."""
-    raise NotImplementedError
+def _silent(iteration: int, objective: float, decrement: float) -> None:
+    pass
+
+
+def _starts(
+    formulation: Formulation,
+    preconditioner: Preconditioner,
+    null: Point,
+    settings: Settings,
+    n_init: int,
+    rng: np.random.RandomState,
+    start: Solution | None,
+) -> list[NDArray]:
+    """First bases, one per start, each of shape (n_features, some rank)."""
+    problem = formulation.problem
+    n_features = problem.X.shape[1]
+    if settings.n_components == 0:
+        return [np.empty((n_features, 0))]
+    ridge = problem.penalties.reference
+    if start is not None:
+        used = start.basis[:, : max(start.rank, 1)]
+        columns = used if formulation.directions is None else formulation.directions.T @ used
+        return [columns[:, : settings.n_components]]
+    gradient = problem.coefficient_gradient(null.slopes)
+    n_columns = settings.first_rank
+    if _is_scarce(problem) and settings.first_rank < min(gradient.shape):
+        n_columns = min(4 * settings.first_rank, *gradient.shape)
+    starts = [spectral_basis(gradient, preconditioner, ridge, n_columns)]
+    for _ in range(n_init - 1):
+        starts.append(random_basis(preconditioner, ridge, n_columns, n_features, rng))
+    return starts
+
+
+def _is_scarce(problem: Problem) -> bool:
+    """Whether tasks observe fewer rows than there are features: then local optima are real."""
+    observed = sum(int(np.sum(np.broadcast_to(b.weights, b.y.shape) > 0)) for b in problem.blocks)
+    n_tasks = sum(len(b.tasks) for b in problem.blocks)
+    return observed < problem.X.shape[1] * n_tasks
+
+
+def _descend(
+    problem: Problem,
+    preconditioner: Preconditioner,
+    null: Point,
+    columns: NDArray,
+    settings: Settings,
+    report: Report,
+) -> Descent:
+    """From one start to a stationary point, growing the rank where the certificate asks for it."""
+    path: list[float] = []
+
+    def note(value: float, decrement: float) -> None:
+        path.append(value)
+        report(len(path) - 1, value, decrement)
+
+    def lower(point: Point, tolerance: float, max_iter: int) -> tuple[Point, float]:
+        left = min(max_iter, settings.max_iter - max(len(path) - 1, 0))
+        point, decrement, _ = minimise_basis(
+            problem, preconditioner, point, tolerance=tolerance, max_iter=left, report=note
+        )
+        return point, decrement
+
+    point, _, _ = settle(problem, with_free_columns(problem, null, columns), 1e-4 * abs(null.value))
+    if point.n_free > settings.n_components:
+        # More columns than allowed find a better valley; the largest of them then go on alone.
+        point, _ = lower(point, 1e-3, 20)
+        point = _truncate(problem, point, settings.n_components)
+        path.clear()
+    tolerance = 0.1 * settings.tol
+    while True:
+        point, decrement = lower(point, tolerance, settings.max_iter)
+        scale = max(abs(point.value), null.value - point.value, 1e-300)
+        point, _, _ = settle(problem, point, 1e-15 * scale)
+        gap, outside = _certificate(problem, point)
+        exhausted = len(path) > settings.max_iter
+        if gap <= settings.tol * scale:
+            return Descent(point, gap, path, True, "The duality gap is below tol: no model of any rank is better.")
+        limited = outside is not None and point.n_free >= settings.n_components
+        if limited and decrement <= settings.tol * scale:
+            reason = "The basis is stationary; n_components, not alpha, limits the rank."
+            return Descent(point, gap, path, True, reason)
+        if exhausted:
+            reason = (
+                f"max_iter={settings.max_iter} steps left a relative duality gap of {gap / scale:.1e} and a promised "
+                f"relative decrease of {decrement / scale:.1e}, above tol={settings.tol:g}. Raise max_iter, "
+                "standardise the features, or raise alpha."
+            )
+            return Descent(point, gap, path, False, reason)
+        if outside is not None and not limited:
+            room = settings.n_components - point.n_free
+            point = _grow(problem, point, outside[:, : min(room, max(_FIRST_RANK, point.n_free))], scale)
+        elif decrement <= _ROUNDING * scale or tolerance <= _ROUNDING:
+            reason = f"Rounding allows no further step; the relative duality gap is {gap / scale:.1e}."
+            return Descent(point, gap, path, limited or gap <= 10 * settings.tol * scale, reason)
+        else:
+            tolerance = max(tolerance * 1e-2, _ROUNDING)
+
+
+def _certificate(problem: Problem, point: Point) -> tuple[float, NDArray | None]:
+    """The duality gap, and directions outside the basis that would lower the objective (None: there are none)."""
+    gap, norm = problem.duality_gap(point.slopes, point.value)
+    alpha = problem.penalties.shared
+    if norm <= alpha:
+        return gap, None
+    gradient = problem.coefficient_gradient(point.slopes)
+    basis = point.basis[:, : point.n_free]
+    if basis.shape[1]:
+        span = np.linalg.qr(basis)[0]
+        gradient = gradient - span @ (span.T @ gradient)
+    if spectral_norm(gradient) <= alpha * (1.0 + 1e-9):
+        return gap, None
+    vectors, values = leading_left_vectors(gradient, max(_FIRST_RANK, point.n_free))
+    return gap, vectors[:, values > alpha]
+
+
+def _grow(problem: Problem, point: Point, directions: NDArray, scale: float) -> Point:
+    sizes = np.linalg.norm(point.basis[:, : point.n_free], axis=0)
+    size = float(np.median(sizes)) if len(sizes) else 1.0
+    grown = with_free_columns(problem, point, directions * size)
+    return settle(problem, grown, 1e-6 * scale)[0]
+
+
+def _truncate(problem: Problem, point: Point, n_components: int) -> Point:
+    """Keep the largest components, and settle again."""
+    kept = np.r_[: min(n_components, point.n_free), point.n_free : point.basis.shape[1]]
+    smaller = replace(
+        point,
+        basis=point.basis[:, kept],
+        scores=point.scores[:, kept],
+        factors=point.factors[:, kept],
+        n_free=min(n_components, point.n_free),
+    )
+    return settle(problem, smaller, 1e-4 * abs(point.value))[0]
+
+
+def _finish(formulation: Formulation, descent: Descent, n_columns: int) -> Solution:
+    """The solution in the user's features, units and order."""
+    point = descent.point
+    solution = restore(formulation, point, n_columns)
+    convergence = Convergence(
+        descent.converged, descent.reason, max(len(descent.path) - 1, 0), formulation.problem.X.n_passes
+    )
+    return replace(
+        solution, dual_gap=descent.gap, objective_path=np.array(descent.path), convergence=convergence
+    )

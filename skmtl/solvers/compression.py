@@ -47,7 +47,7 @@ class Compressed:
     intercepts: Callable[[NDArray], NDArray]
 
 
-def to_row_space(data: TaskData) -> tuple[TaskData, NDArray, NDArray]:
+def to_row_space(data: TaskData, centred: bool = True) -> tuple[TaskData, NDArray, NDArray]:
     """Write a dense X with fewer rows than columns in an orthonormal basis of its row space.
 
     Returns
@@ -58,14 +58,14 @@ def to_row_space(data: TaskData) -> tuple[TaskData, NDArray, NDArray]:
         Coefficients in the user's features are ``directions @`` those found.
     centre : ndarray of shape (n_features,)
     """
-    centre = column_means(data.X)
-    centred = data.X - centre
-    squares, vectors = np.linalg.eigh(centred @ centred.T)
+    centre = column_means(data.X) if centred else np.zeros(data.n_features)
+    rows = data.X - centre
+    squares, vectors = np.linalg.eigh(rows @ rows.T)
     kept = squares > len(squares) * np.finfo(float).eps * max(squares[-1], 1e-300)
     # At least one column, so that a table of constants still has a shape.
     kept[-1] = True
     roots = np.sqrt(np.maximum(squares[kept], 1e-300))
-    directions = centred.T @ (vectors[:, kept] / roots)
+    directions = rows.T @ (vectors[:, kept] / roots)
     return replace(data, X=vectors[:, kept] * roots), directions, centre
 
 

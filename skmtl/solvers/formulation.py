@@ -1,0 +1,168 @@
+"""The smallest problem that stands for the user's data, chosen in one place, and the way back from it.
+
+============================================  =============================================================
+data                                          what the solver works on
+============================================  =============================================================
+dense X with fewer rows than features         the row space of X
+squared loss, complete targets                second moments: at most n_features rows (`compress_complete`)
+squared loss, own dense rows                  rows centred per task, compressed where longer than wide
+anything else                                 the rows as they are; sparse X stays sparse
+============================================  =============================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from skmtl.objective import Problem
+from skmtl.observations import ListedObservations
+from skmtl.penalties import Penalties
+from skmtl.solvers.basis_step import Point
+from skmtl.solvers.build import make_blocks, make_problem, output_order
+from skmtl.solvers.compression import (
+    Compressed,
+    compress_complete,
+    compress_labelled,
+    is_complete_squared,
+    to_row_space,
+)
+from skmtl.solvers.solution import Solution
+from skmtl.tasks import TaskData
+
+#: Row spaces of more rows than this are not formed.
+_MAX_ROW_SPACE = 5000
+
+
+@dataclass(frozen=True)
+class Formulation:
+    """A problem, and what is needed to speak of its solution in the user's terms.
+
+    Attributes
+    ----------
+    problem : Problem
+    order : intp ndarray of shape (n_outputs,)
+        User's position of each of the problem's outputs.
+    scales : ndarray of shape (n_tasks,)
+    output_scales : ndarray of shape (n_outputs,)
+        In the problem's order: ``W_user = scale * W``.
+    intercept_scales : ndarray of shape (n_outputs,)
+        As `output_scales`, for intercepts.
+    directions : ndarray of shape (n_features, rank), or None
+        Row space of X.
+    centre : ndarray of shape (n_features,), or None
+        What was subtracted from the rows before `directions`.
+    compressed : Compressed or None
+    alpha_own : float
+    """
+
+    problem: Problem
+    order: NDArray
+    scales: NDArray
+    output_scales: NDArray
+    intercept_scales: NDArray
+    directions: NDArray | None
+    centre: NDArray | None
+    compressed: Compressed | None
+    alpha_own: float
+
+
+def formulate(
+    data: TaskData,
+    alpha: float,
+    alpha_common: float | None,
+    alpha_own: float | None,
+    fit_intercept: bool,
+    scale_targets: str | None,
+) -> Formulation:
+    """Choose the formulation by the data at hand."""
+    penalties = Penalties(
+        alpha, np.inf if alpha_common is None else alpha_common, np.inf if alpha_own is None else alpha_own
+    )
+    directions = centre = compressed = None
+    if not sparse.issparse(data.X) and data.n_rows < data.n_features and data.n_rows <= _MAX_ROW_SPACE:
+        data, directions, centre = to_row_space(data, fit_intercept)
+    pool_scales = alpha_common is not None
+    if is_complete_squared(data):
+        compressed, scales = compress_complete(data, penalties, fit_intercept, scale_targets, pool_scales)
+        problem = compressed.problem
+    else:
+        blocks, scales = make_blocks(data, scale_targets, pool_scales)
+        if (
+            len(blocks) == 1
+            and blocks[0].loss.is_quadratic
+            and data.task_of_row is not None
+            and isinstance(blocks[0].observations, ListedObservations)
+            and not sparse.issparse(data.X)
+        ):
+            compressed = compress_labelled(data, blocks[0], penalties, fit_intercept)
+            problem = compressed.problem
+        else:
+            problem = make_problem(data, blocks, penalties, fit_intercept)
+    output_scales = np.concatenate(
+        [np.repeat(scales[b.tasks], b.observations.n_outputs) for b in problem.blocks]
+    )
+    intercept_scales = np.concatenate(
+        [
+            np.repeat(scales[b.tasks] if b.loss.is_quadratic else np.ones(len(b.tasks)), b.observations.n_outputs)
+            for b in problem.blocks
+        ]
+    )
+    order = output_order(problem.blocks, data)
+    return Formulation(
+        problem, order, scales, output_scales, intercept_scales, directions, centre, compressed, penalties.own
+    )
+
+
+def restore(formulation: Formulation, point: Point, n_columns: int) -> Solution:
+    """The parameters at `point` in the user's features, units and order; basis padded to `n_columns`."""
+    problem, k = formulation.problem, point.n_free
+    basis = point.basis[:, :k]
+    has_common = point.basis.shape[1] > k
+    common = point.basis[:, k] * problem.penalties.common_factor if has_common else None
+    own = None
+    coef = point.basis @ point.factors.T
+    if np.isfinite(formulation.alpha_own):
+        own = -problem.coefficient_gradient(point.slopes) / formulation.alpha_own
+        coef = coef + own
+    if formulation.compressed is not None:
+        intercepts = formulation.compressed.intercepts(coef) * formulation.intercept_scales
+    else:
+        intercepts = point.intercepts * formulation.intercept_scales
+        if problem.X.original_centre is not None:
+            intercepts = intercepts - problem.X.original_centre @ (coef * formulation.output_scales)
+    if formulation.directions is not None:
+        basis, coef = formulation.directions @ basis, formulation.directions @ coef
+        own = None if own is None else formulation.directions @ own
+        common = None if common is None else formulation.directions @ common
+        intercepts = intercepts - formulation.centre @ (coef * formulation.output_scales)
+    # The largest entry of every column of the basis is positive, whatever the eigensolver chose.
+    signs = np.sign(basis[np.abs(basis).argmax(axis=0), np.arange(k)]) if k else np.empty(0)
+    signs = np.where(signs == 0, 1.0, signs)
+    n_features, n_outputs = coef.shape
+    padded_basis, factors = np.zeros((n_features, n_columns)), np.zeros((n_columns, n_outputs))
+    padded_basis[:, :k] = basis * signs
+    factors[:k, formulation.order] = (point.factors[:, :k] * signs * formulation.output_scales[:, np.newaxis]).T
+
+    def in_order(columns: NDArray) -> NDArray:
+        result = np.empty_like(columns)
+        result[..., formulation.order] = columns
+        return result
+
+    if common is not None and np.ptp(formulation.scales) == 0:
+        common = common * formulation.scales[0]
+    return Solution(
+        basis=padded_basis,
+        factors=factors,
+        common=common,
+        own=None if own is None else in_order(own * formulation.output_scales),
+        coef=in_order(coef * formulation.output_scales),
+        intercept=in_order(intercepts),
+        target_scale=formulation.scales,
+        objective=point.value,
+        dual_gap=np.nan,
+        rank=k,
+    )
