@@ -1,0 +1,434 @@
+"""`TaskTargets`: named targets that can be cut by rows, and what counts as a missing target."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Tasks that ``repr`` lists before it abbreviates.
+_SHOWN = 10
+
+
+def is_missing(column: Any) -> NDArray[np.bool_]:
+    """Which entries of a column of targets are missing: NaN, None, NaT or pandas' NA.
+
+    Parameters
+    ----------
+    column : array-like of shape (n,) or (n, m)
+        NumPy array, pandas or polars Series, or list, of any dtype.
+
+    Returns
+    -------
+    missing : bool ndarray of the same shape
+
+    Examples
+    --------
+    >>> is_missing(["rain", None, "snow"]).tolist()
+    [False, True, False]
+    """
+    array = column if type(column) is np.ndarray else np.asarray(as_column(column))
+    kind = array.dtype.kind
+    if kind in "fc":
+        return np.isnan(array)
+    if kind in "mM":
+        return np.isnat(array)
+    if kind != "O":
+        return np.zeros(array.shape, dtype=bool)
+    if "pandas" in sys.modules:  # NA and NaT can only be there when pandas is
+        import pandas as pd
+
+        return np.asarray(pd.isna(array))
+    return (np.equal(array, None) | np.not_equal(array, array)).astype(bool)
+
+
+def observed_values(column: Any) -> tuple[NDArray[np.intp], NDArray]:
+    """The rows of a column that have a target, and the targets there in the dtype natural to them.
+
+    An object array of numbers becomes a numeric array, one of strings an array of strings, so that
+    scikit-learn's metrics recognise what they are given.
+
+    Parameters
+    ----------
+    column : array-like of shape (n,)
+
+    Returns
+    -------
+    rows : intp ndarray of shape (n_observed,)
+    values : ndarray of shape (n_observed,)
+    """
+    column = as_column(column)
+    rows = np.flatnonzero(~is_missing(column))
+    values = np.asarray(column)[rows]
+    if values.dtype == object and len(values):
+        natural = np.asarray(values.tolist())
+        mixture = natural.dtype.kind in "US" and set(map(type, values.tolist())) > {str}
+        values = values if mixture or natural.shape != values.shape else natural
+    return rows, values
+
+
+def as_column(values: Any, task: Hashable = None) -> Any:
+    """One column as `TaskTargets` keeps it: a NumPy array, or a pandas Series where it is categorical.
+
+    Categories say that their numbers are classes, which NumPy could not; all else loses nothing:
+    integers, booleans and strings with gaps become object arrays with None.
+    """
+    package = type(values).__module__.partition(".")[0]
+    if package == "pandas":
+        return _from_pandas(values)
+    if package == "polars":
+        return _from_polars(values)
+    if isinstance(values, np.ma.MaskedArray):
+        if values.dtype.kind == "f":
+            return values.filled(np.nan)
+        return values.astype(object).filled(None) if values.mask.any() else values.data
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"The targets of task {task!r} are no array: {error}") from None
+    if array.dtype.kind in "US" and not isinstance(values, np.ndarray) and array.ndim == 1:
+        # NumPy silently turns ["a", nan] into the strings "a" and "nan".
+        if not set(map(type, values)) <= {str, np.str_}:
+            return np.asarray(values, dtype=object)
+    return array
+
+
+class TaskTargets(dict):
+    """Named targets, one column per task, that scikit-learn can cut by rows.
+
+    A dict {task: column}: iteration, ``in``, ``keys()`` and ``targets["task"]`` speak of tasks. Unlike
+    a plain dict it has one length for all tasks: ``len()`` counts rows, ``shape`` is (n_rows, n_tasks) and
+    ``targets[rows]`` is the `TaskTargets` of some rows. So it passes through every splitter, search,
+    curve and scorer of scikit-learn, where a plain dict is refused.
+
+    Parameters
+    ----------
+    columns : mapping {task: array-like of shape (n_rows,) or (n_rows, m)}, pandas or polars DataFrame, \
+or iterable of (task, column) pairs, default=()
+        Columns may be NumPy arrays, lists, pandas or polars Series of any dtype. A missing target is NaN, None,
+        NaT or pandas' NA. Two-dimensional columns hold class probabilities, as ``predict_proba`` returns them.
+        They are kept as NumPy arrays, except that categorical columns stay pandas Series; an index is dropped:
+        rows are matched by position.
+
+    Attributes
+    ----------
+    shape : tuple of int, (n_rows, n_tasks)
+    n_rows : int
+
+    Raises
+    ------
+    ValueError
+        If the columns differ in length, or a frame has two columns of the same name.
+    TypeError
+        If the columns have no names.
+
+    Examples
+    --------
+    >>> from skmtl.targets import TaskTargets
+    >>> y = TaskTargets({"rain": ["yes", "no", None], "mm": [3.5, 0.0, 1.0]})
+    >>> y.shape, len(y), list(y)
+    ((3, 2), 3, ['rain', 'mm'])
+    >>> y[[0, 2]]["mm"]
+    array([3.5, 1. ])
+    >>> y
+    TaskTargets of 3 rows, 2 tasks
+      rain  object   2 observed
+      mm    float64  3 observed
+    """
+
+    ndim = 2
+
+    def __init__(self, columns: Any = (), /) -> None:
+        super().__init__()
+        self.update(columns)
+
+    # -- what makes it an array of rows -------------------------------------------------------
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows; 0 when there is no task."""
+        return next((len(column) for column in self.values()), 0)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_rows, n_tasks)."""
+        return self.n_rows, len(self.keys())
+
+    def __len__(self) -> int:
+        return self.n_rows
+
+    def __bool__(self) -> bool:
+        return len(self.keys()) > 0
+
+    def __getitem__(self, key: Any) -> Any:
+        if self._is_task(key):
+            return super().__getitem__(key)
+        if isinstance(key, tuple) and len(key) == 2 and key[1] is Ellipsis:
+            return self._cut(key[0])  # how scikit-learn asks for rows
+        if isinstance(key, (slice, range, list)) or hasattr(key, "__array__") and np.ndim(key):
+            return self._cut(key)
+        raise KeyError(f"no task {key!r}; the tasks are {_listed(self)}")
+
+    def _cut(self, rows: Any) -> Any:
+        if not isinstance(rows, slice):
+            rows = np.asarray(rows)
+            rows = rows.astype(np.intp) if rows.size == 0 else rows
+            if rows.dtype.kind not in "biu" or rows.ndim > 1:
+                raise TypeError(f"rows are integers, booleans or a slice, not {rows.tolist()!r}; "
+                                f"the tasks are {_listed(self)}")
+            if rows.dtype.kind == "b" and rows.shape != (self.n_rows,):
+                raise IndexError(f"a mask of rows needs shape ({self.n_rows},), got {rows.shape}")
+            if rows.ndim == 0:
+                return {task: np.asarray(column)[rows] for task, column in self.items()}
+        return _unchecked((task, _rows_of(column, rows)) for task, column in self.items())
+
+    @property
+    def iloc(self) -> _Rows:
+        """Rows by position, as in pandas: ``targets.iloc[:5]``."""
+        return _Rows(self)
+
+    #: Rows have no labels, so that this too goes by position (scikit-learn passes masks here).
+    loc = iloc
+
+    def take(self, indices: Any, axis: int = 0) -> TaskTargets:
+        """The rows at `indices`."""
+        if axis != 0:
+            raise ValueError(f"TaskTargets are cut by rows only (axis=0), got axis={axis}")
+        return self._cut(indices)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
+        """All targets as one array of shape (n_rows, n_tasks): of objects unless all are of one family."""
+        columns = [np.asarray(column) for column in self.values()]
+        wide = [task for task, column in zip(self, columns) if column.ndim > 1]
+        if wide:
+            raise ValueError(f"task {wide[0]!r} has several columns (class probabilities?), so that the tasks "
+                             "do not fit into one array; take them by name")
+        if not columns:
+            return np.empty((0, 0), dtype=dtype)
+        families = {"number" if column.dtype.kind in "biuf" else column.dtype.kind for column in columns}
+        common = object if len(families) > 1 else np.result_type(*columns)
+        return np.stack([column.astype(common) for column in columns], axis=1).astype(dtype or common, copy=False)
+
+    def __array_function__(self, func: Any, types: Any, args: tuple, kwargs: dict) -> Any:
+        if func is np.concatenate and kwargs.get("axis", args[1] if len(args) > 1 else 0) == 0:
+            if all(isinstance(part, TaskTargets) for part in args[0]):
+                return _concatenate(list(args[0]))
+        return func(*_plain(args), **_plain(kwargs))
+
+    # -- what keeps it a valid dict -----------------------------------------------------------
+
+    def _is_task(self, key: Any) -> bool:
+        try:
+            return dict.__contains__(self, key)
+        except TypeError:  # not hashable: no name
+            return False
+
+    def __setitem__(self, task: Hashable, column: Any) -> None:
+        self.update({task: column})
+
+    def update(self, columns: Any = (), /, **more: Any) -> None:  # type: ignore[override]
+        """Add or replace columns; nothing is changed when one of them does not fit."""
+        new = {task: as_column(column, task) for task, column in [*_pairs(columns), *more.items()]}
+        for task, column in new.items():
+            if column.ndim not in (1, 2):
+                raise ValueError(f"The targets of task {task!r} must have one value per row, got shape {column.shape}")
+        first = next((task for task in (*self, *new) if not (task in new and task in self)), next(iter(new), None))
+        n_rows = len(new[first] if first in new else self[first]) if new else 0
+        for task, column in new.items():
+            if len(column) != n_rows:
+                raise ValueError(f"All tasks need the same number of rows, NaN or None where a target is missing: "
+                                 f"task {task!r} has {len(column)}, task {first!r} has {n_rows}")
+        super().update(new)
+
+    def setdefault(self, task: Hashable, default: Any = None) -> Any:
+        """The column of `task`; `default` is put in where there is none."""
+        if not self._is_task(task):
+            self[task] = default
+        return self[task]
+
+    def copy(self) -> TaskTargets:
+        """The same columns in a new container."""
+        return _unchecked(self.items())
+
+    __copy__ = copy
+
+    def __or__(self, other: Any) -> TaskTargets:
+        joined = self.copy()
+        joined.update(other)
+        return joined
+
+    def __ior__(self, other: Any) -> TaskTargets:  # type: ignore[override,misc]
+        self.update(other)
+        return self
+
+    def __reduce__(self) -> tuple:
+        return TaskTargets, (dict(self),)
+
+    def __eq__(self, other: Any) -> bool:
+        """True for the same tasks with the same targets; missing equals missing."""
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        return self.keys() == other.keys() and all(_equal(self[task], as_column(other[task])) for task in self)
+
+    def __ne__(self, other: Any) -> bool:
+        return not self == other
+
+    def __repr__(self) -> str:
+        n_tasks = len(self.keys())
+        lines = [f"TaskTargets of {self.n_rows} rows, {n_tasks} task{'s' * (n_tasks != 1)}"]
+        table = [
+            (str(task), str(column.dtype) + (f" x {column.shape[1]}" if column.ndim == 2 else ""),
+             str(np.count_nonzero(~is_missing(np.asarray(column)).reshape(len(column), -1).any(axis=1))))
+            for task, column in list(self.items())[:_SHOWN]
+        ]
+        widths = [max((len(row[i]) for row in table), default=0) for i in range(3)]
+        lines += [f"  {name:<{widths[0]}}  {dtype:<{widths[1]}}  {seen:>{widths[2]}} observed"
+                  for name, dtype, seen in table]
+        if n_tasks > _SHOWN:
+            lines.append(f"  ... and {n_tasks - _SHOWN} more")
+        return "\n".join(lines)
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame with one column per task.
+
+        Where a task has several columns (class probabilities), the frame's columns are pairs
+        (task, position).
+
+        Returns
+        -------
+        frame : pandas.DataFrame of shape (n_rows, n_tasks)
+        """
+        import pandas as pd
+
+        if all(column.ndim == 1 for column in self.values()):
+            frame = pd.DataFrame(dict(enumerate(self.values())))
+            frame.columns = pd.Index(list(self), tupleize_cols=False)
+            return frame
+        wide = {(task, j): np.asarray(column).reshape(len(column), -1)[:, j]
+                for task, column in self.items() for j in range(1 if column.ndim == 1 else column.shape[1])}
+        return pd.DataFrame(wide)
+
+
+class _Rows:
+    """``targets.iloc``: cuts by rows, never by names."""
+
+    def __init__(self, targets: TaskTargets) -> None:
+        self._targets = targets
+
+    def __getitem__(self, rows: Any) -> Any:
+        return self._targets._cut(rows)
+
+
+def has_task_names(y: Any) -> bool:
+    """True for targets that come with names: a mapping, or a pandas or polars DataFrame."""
+    return isinstance(y, Mapping) or hasattr(y, "columns") and hasattr(y, "to_numpy")
+
+
+def take_rows(table: Any, rows: NDArray) -> Any:
+    """Some rows (positions or mask) of an array, sparse matrix, pandas or polars frame, `TaskTargets` or list."""
+    rows = np.flatnonzero(rows) if rows.dtype.kind == "b" else rows
+    if hasattr(table, "iloc"):
+        return table.iloc[rows]
+    if hasattr(table, "tocsr"):
+        return table.tocsr()[rows]
+    return table[rows] if hasattr(table, "shape") else np.asarray(table)[rows]
+
+
+def _pairs(columns: Any) -> Iterator[tuple[Hashable, Any]]:
+    """(task, column) of a mapping, a frame or pairs; ValueError for names that occur twice."""
+    if isinstance(columns, Mapping):
+        yield from columns.items()
+    elif has_task_names(columns):
+        names = list(columns.columns)
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"The frame has several columns named {twice!r}; every task needs a name of its own")
+        yield from ((name, columns[name]) for name in names)
+    elif isinstance(columns, np.ndarray) or not isinstance(columns, Iterable):
+        raise TypeError("TaskTargets need names: give a dict {task: column} or a DataFrame, "
+                        f"not {type(columns).__name__}")
+    else:
+        yield from columns
+
+
+def _unchecked(columns: Iterable[tuple[Hashable, Any]]) -> TaskTargets:
+    """`TaskTargets` of columns that are known to fit: cutting thousands of tasks must be cheap."""
+    targets = TaskTargets()
+    dict.update(targets, columns)
+    return targets
+
+
+def _rows_of(column: Any, rows: Any) -> Any:
+    return column[rows] if isinstance(column, np.ndarray) else column.iloc[rows].reset_index(drop=True)
+
+
+def _concatenate(parts: list[TaskTargets]) -> TaskTargets:
+    """The rows of all parts, one after the other; the order of tasks is that of the first."""
+    for part in parts:
+        if part.keys() != parts[0].keys():
+            raise ValueError(f"TaskTargets with different tasks cannot be stacked: {_listed(parts[0])} and "
+                             f"{_listed(part)}")
+    joined = {}
+    for task in parts[0]:
+        columns = [part[task] for part in parts]
+        widths = {column.shape[1:] for column in columns}
+        if len(widths) > 1:
+            raise ValueError(f"The parts of task {task!r} cannot be stacked: their rows have the shapes "
+                             f"{sorted(widths)} (probabilities of different numbers of classes?)")
+        if any(isinstance(column, np.ndarray) for column in columns):
+            joined[task] = np.concatenate([np.asarray(column) for column in columns])
+        else:
+            import pandas as pd
+
+            joined[task] = pd.concat(columns, ignore_index=True)
+    return _unchecked(joined.items())
+
+
+def _plain(value: Any) -> Any:
+    """The same argument with arrays in place of `TaskTargets`."""
+    if isinstance(value, TaskTargets):
+        return np.asarray(value)
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_plain, value))
+    return {key: _plain(one) for key, one in value.items()} if isinstance(value, dict) else value
+
+
+def _equal(one: Any, other: Any) -> bool:
+    one, other = np.asarray(one), np.asarray(other)
+    missing = is_missing(one)
+    return (one.shape == other.shape and np.array_equal(missing, is_missing(other))
+            and bool(np.all(one[~missing] == other[~missing])))
+
+
+def _from_pandas(values: Any) -> Any:
+    import pandas as pd
+
+    if isinstance(values, pd.DataFrame):
+        return values.to_numpy()
+    series = values if isinstance(values, pd.Series) else pd.Series(values)
+    dtype = series.dtype
+    if isinstance(dtype, np.dtype):
+        return series.to_numpy()
+    if isinstance(dtype, pd.CategoricalDtype):
+        return series.reset_index(drop=True)
+    if isinstance(dtype, pd.SparseDtype):
+        return np.asarray(series)
+    if dtype.kind == "f":
+        return series.to_numpy(dtype=np.float64, na_value=np.nan)
+    if dtype.kind in "biu" and not series.hasnans:
+        return series.to_numpy(dtype={"b": bool, "i": np.int64, "u": np.uint64}[dtype.kind])
+    return series.to_numpy(dtype=object, na_value=None)
+
+
+def _from_polars(values: Any) -> Any:
+    if values.dtype.is_integer() and values.null_count():
+        return np.array(values.to_list(), dtype=object)  # to_numpy would make floats of them
+    return values.to_numpy()
+
+
+def _listed(targets: Iterable[Hashable]) -> str:
+    names = [repr(name) for name in targets]
+    return ", ".join(names[:_SHOWN]) + (f", ... ({len(names)} in all)" if len(names) > _SHOWN else "")
