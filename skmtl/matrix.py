@@ -99,6 +99,20 @@ class FeatureMatrix:
             result -= np.outer(self.centre, np.asarray(columns.sum(axis=0)).ravel())
         return result
 
+    def row_products(self, rows: NDArray, columns: NDArray, which: NDArray) -> NDArray:
+        """``(X - 1 centre')[rows_i] @ columns[:, which_i]`` for every i, shape (n,); never a product per task."""
+        result = np.empty(len(rows))
+        by_task = np.ascontiguousarray(columns.T)
+        if self.is_sparse:
+            X = self.X[rows]
+            nonzeros = np.repeat(which, np.diff(X.indptr))
+            products = np.append(X.data * by_task[nonzeros, X.indices], 0.0)
+            result = np.add.reduceat(products, X.indptr[:-1]) * (np.diff(X.indptr) > 0)
+            return result if self.centre is None else result - (self.centre @ columns)[which]
+        for part in row_chunks(len(rows), self.shape[1]):
+            np.einsum("ij,ij->i", self.X[rows[part]], by_task[which[part]], out=result[part])
+        return result
+
     def gram(self, row_weights: NDArray) -> NDArray:
         """``(X - 1 centre')' diag(row_weights) (X - 1 centre')``, dense (n_features, n_features)."""
         if not self.is_sparse:

@@ -9,7 +9,8 @@ The model of one task, in the letters of the docstrings (code names in brackets)
     u_ti = task_weight_t * weight_ti / nbar         nbar = sum of all weights / number of tasks
 
 The solver sees ``B`` and ``m`` as one matrix: the common part is a last column of the basis whose
-factor is frozen at q = sqrt(alpha / alpha_common), so that every column bears the same penalty.
+factor is frozen at q = sqrt(alpha / alpha_common), so that every column bears the same penalty; own parts
+that no compression has eliminated are columns of their own, ``e_t / sqrt(alpha / alpha_own)``.
 Regression targets arrive divided by their scale, with ``scale_t = 1`` inside the loss.
 """
 
@@ -126,6 +127,12 @@ class Problem:
             for block, slope in zip(self.blocks, slopes, strict=True)
         )
         return self.X.transposed_times(rows)
+
+    def own_raw(self, own: NDArray) -> list[NDArray]:
+        """What the own parts (n_features, n_outputs) add to the linear predictor of every block."""
+        return [
+            b.observations.coefficient_raw(self.X, own[:, b.outputs] * b.output_scale.T) for b in self.blocks
+        ]
 
     def coefficient_gradient(self, slopes: Sequence[NDArray]) -> NDArray:
         """Gradient of the loss in W, shape (n_features, n_outputs)."""

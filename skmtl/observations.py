@@ -18,12 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+#: From this share of observed cells on, a product with every task on every row is the cheaper one.
+_SHARE_FOR_ALL = 0.01
+#: Doubles that such a product may hold.
+_ALL_ELEMENTS = 1 << 26
 #: Doubles that a temporary of a batched product may hold.
 _BATCH_ELEMENTS = 1 << 21
 
 
 def pair_columns(scores: NDArray, first: int, last: int) -> NDArray:
     """Products ``scores[:, i] * scores[:, j]`` for first <= i < last and j >= i, side by side."""
+    if first == last:
+        return np.empty((len(scores), 0))
     return np.concatenate([scores[:, i : i + 1] * scores[:, i:] for i in range(first, last)], axis=1)
 
 
@@ -77,6 +83,11 @@ class MatrixObservations:
     def feature_sums(self, values: NDArray, X: Any) -> NDArray:
         """``X' values``, shape (n_features, n_tasks * n_outputs)."""
         return X.transposed_times(values.reshape(self.n_rows, -1))
+
+    def coefficient_raw(self, X: Any, coef: NDArray) -> NDArray:
+        """``X @ coef`` at the observations, for coef of shape (n_features, n_tasks * n_outputs)."""
+        raw = X.times(coef)
+        return raw if self.n_outputs == 1 else raw.reshape(self.n_rows, self.n_tasks, self.n_outputs)
 
     def row_totals(self, values: NDArray) -> NDArray:
         """Sum over tasks of one value per observation, shape (n_rows,)."""
@@ -137,10 +148,10 @@ class ListedObservations:
 
     def factor_sums(self, values: NDArray, scores: NDArray) -> NDArray:
         sums = [self._matrix(v) @ scores for v in self._outputs(values)]
-        return np.stack(sums, axis=1).reshape(-1, scores.shape[1])
+        return np.stack(sums, axis=1).reshape(self.n_tasks * self.n_outputs, scores.shape[1])
 
     def row_sums(self, values: NDArray, factors: NDArray) -> NDArray:
-        by_output = factors.reshape(self.n_tasks, self.n_outputs, -1)
+        by_output = factors.reshape(self.n_tasks, self.n_outputs, factors.shape[1])
         return sum(
             self._matrix(v).T @ np.ascontiguousarray(by_output[:, output])
             for output, v in enumerate(self._outputs(values))
@@ -148,7 +159,19 @@ class ListedObservations:
 
     def feature_sums(self, values: NDArray, X: Any) -> NDArray:
         sums = [X.transposed_times(self._matrix(v).T) for v in self._outputs(values)]
-        return np.stack(sums, axis=2).reshape(X.shape[1], -1)
+        return np.stack(sums, axis=2).reshape(X.shape[1], self.n_tasks * self.n_outputs)
+
+    def coefficient_raw(self, X: Any, coef: NDArray) -> NDArray:
+        by_output = coef.reshape(X.shape[1], self.n_tasks, self.n_outputs)
+        n_cells = self.n_rows * self.n_tasks
+        everywhere = len(self.rows) >= _SHARE_FOR_ALL * n_cells and n_cells <= _ALL_ELEMENTS
+        raw = [
+            X.times(by_output[:, :, output])[self.rows, self.tasks]
+            if everywhere
+            else X.row_products(self.rows, by_output[:, :, output], self.tasks)
+            for output in range(self.n_outputs)
+        ]
+        return raw[0] if self.n_outputs == 1 else np.stack(raw, axis=1)
 
     def row_totals(self, values: NDArray) -> NDArray:
         return np.bincount(self.rows, weights=values, minlength=self.n_rows)

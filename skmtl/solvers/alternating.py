@@ -43,6 +43,7 @@ class Settings:
     """Limits of one descent."""
 
     n_components: int
+    is_limiting: bool
     first_rank: int
     tol: float
     max_iter: int
@@ -103,16 +104,18 @@ def solve(
     if not np.isfinite(problem.penalties.shared):
         rank = 0
     first = min(rank, _FIRST_RANK) if n_components is None else rank
-    settings = Settings(rank, first, tol, max_iter)
+    settings = Settings(rank, rank < limit, first, tol, max_iter)
     null = null_point(problem)
     preconditioner = curvature_preconditioner(problem, null)
     rng = np.random.RandomState(0) if random_state is None else random_state
     starts = _starts(formulation, preconditioner, null, settings, n_init, rng, start)
-    announce = report if report is not None and len(starts) == 1 else _silent
-    descents = Parallel(n_jobs=n_jobs, prefer="threads")(
-        delayed(_descend)(problem, preconditioner, null, columns, settings, announce) for columns in starts
-    )
-    best = min(descents, key=lambda descent: descent.point.value)
+    if len(starts) == 1:
+        best = _descend(problem, preconditioner, null, starts[0], settings, report or _silent)
+    else:
+        descents = Parallel(n_jobs=n_jobs, prefer="threads")(
+            delayed(_descend)(problem, preconditioner, null, columns, settings, _silent) for columns in starts
+        )
+        best = min(descents, key=lambda descent: descent.point.value)
     return _finish(formulation, best, n_components if n_components is not None else limit)
 
 
@@ -202,13 +205,15 @@ def _descend(
     tolerance = 0.1 * settings.tol
     while True:
         point, decrement = lower(point, tolerance, settings.max_iter)
-        scale = max(abs(point.value), null.value - point.value, 1e-300)
+        # The objective may cross zero (Poisson) or vanish (a perfect fit); then the fall so far sets the scale.
+        scale = max(abs(point.value), 1e-3 * (null.value - point.value), 1e-300)
         point, _, _ = settle(problem, point, 1e-15 * scale)
         gap, outside = _certificate(problem, point)
         exhausted = len(path) > settings.max_iter
         if gap <= settings.tol * scale:
             return Descent(point, gap, path, True, "The duality gap is below tol: no model of any rank is better.")
-        limited = outside is not None and point.n_free >= settings.n_components
+        # A rank that no model can exceed is no limit.
+        limited = outside is not None and point.n_free >= settings.n_components and settings.is_limiting
         if limited and decrement <= settings.tol * scale:
             reason = "The basis is stationary; n_components, not alpha, limits the rank."
             return Descent(point, gap, path, True, reason)
@@ -219,12 +224,13 @@ def _descend(
                 "standardise the features, or raise alpha."
             )
             return Descent(point, gap, path, False, reason)
-        if outside is not None and not limited:
+        if outside is not None and point.n_free < settings.n_components:
             room = settings.n_components - point.n_free
             point = _grow(problem, point, outside[:, : min(room, max(_FIRST_RANK, point.n_free))], scale)
         elif decrement <= _ROUNDING * scale or tolerance <= _ROUNDING:
+            stationary = decrement <= settings.tol * scale
             reason = f"Rounding allows no further step; the relative duality gap is {gap / scale:.1e}."
-            return Descent(point, gap, path, limited or gap <= 10 * settings.tol * scale, reason)
+            return Descent(point, gap, path, stationary, reason)
         else:
             tolerance = max(tolerance * 1e-2, _ROUNDING)
 

@@ -8,7 +8,7 @@ whatever the line search does: ``X (B + t D) = X B + t X D`` is linear in t.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,10 @@ from skmtl.solvers.factor_step import Eliminated, eliminate
 from skmtl.solvers.preconditioner import Preconditioner
 
 _MEMORY = 10
+#: The factor step is as exact as this share of the decrease that the basis step promises.
+_INNER = 1e-3
+#: Doubles that the pairs of L-BFGS may hold together.
+_MEMORY_ELEMENTS = 1 << 25
 #: A component this much smaller than the largest is dropped.
 _PRUNE = 1e-5
 
@@ -39,7 +43,17 @@ class Point:
     value : float
         The objective.
     slopes : list of ndarray
+        Weighted loss gradient per observation of every block.
+    own : ndarray of shape (n_features, n_outputs), or None
+        Own parts in the units of `basis`, where no compression has eliminated them.
+    own_raw : list of ndarray, or None
+        What they add to the linear predictor of every block.
     """
+
+    @property
+    def columns(self) -> NDArray:
+        """Everything the basis step moves, side by side: basis, then own parts."""
+        return self.basis if self.own is None else np.concatenate([self.basis, self.own], axis=1)
 
     basis: NDArray
     scores: NDArray
@@ -48,19 +62,33 @@ class Point:
     n_free: int
     value: float = np.inf
     slopes: list[NDArray] = field(default_factory=list)
+    own: NDArray | None = None
+    own_raw: list[NDArray] | None = None
 
 
 def settle(problem: Problem, point: Point, tolerance: float) -> tuple[Point, NDArray, NDArray]:
     """Eliminate at `point`; returns the balanced point, the gauge and its inverse (pruned to the rank)."""
     k = point.n_free
     gram = point.basis[:, :k].T @ point.basis[:, :k]
-    done = eliminate(problem, point.scores, gram, point.factors, point.intercepts, tolerance)
+    done = eliminate(problem, point.scores, gram, point.factors, point.intercepts, tolerance, point.own_raw)
     return balanced_point(problem, point, done)
 
 
-def frozen_penalty(problem: Problem, basis: NDArray, k: int) -> float:
-    """Penalty of the common part."""
-    return 0.5 * problem.penalties.reference * float(np.sum(basis[:, k:] ** 2))
+def fixed_penalty(problem: Problem, point: Point) -> float:
+    """Penalty of the common part and the own parts, which the factor step does not see."""
+    squares = float(np.sum(point.basis[:, point.n_free :] ** 2))
+    if point.own is not None:
+        squares += float(np.sum(point.own**2))
+    return 0.5 * problem.penalties.reference * squares
+
+
+def full_gradient(problem: Problem, point: Point) -> NDArray:
+    """Gradient of the projected objective in `Point.columns`."""
+    loss = problem.basis_gradient(point.slopes, point.factors)
+    if point.own is not None:
+        own = problem.coefficient_gradient(point.slopes) * problem.penalties.own_factor
+        loss = np.concatenate([loss, own], axis=1)
+    return loss + problem.penalties.reference * point.columns
 
 
 def balanced_point(problem: Problem, point: Point, done: Eliminated) -> tuple[Point, NDArray, NDArray]:
@@ -72,9 +100,17 @@ def balanced_point(problem: Problem, point: Point, done: Eliminated) -> tuple[Po
         kept = 0
     gauge = _with_frozen(done.gauge[:, :kept], p - k)
     inverse = _with_frozen(done.inverse_gauge[:kept], p - k)
-    value = done.value + frozen_penalty(problem, point.basis, k)
+    value = done.value + fixed_penalty(problem, point)
     moved = Point(
-        point.basis @ gauge, point.scores @ gauge, done.factors @ inverse.T, done.intercepts, kept, value, done.slopes
+        point.basis @ gauge,
+        point.scores @ gauge,
+        done.factors @ inverse.T,
+        done.intercepts,
+        kept,
+        value,
+        done.slopes,
+        point.own,
+        point.own_raw,
     )
     return moved, gauge, inverse
 
@@ -104,28 +140,27 @@ def minimise_basis(
         Half of ``g' H^-1 g`` with the preconditioner for H: the decrease still promised, in units of F.
     n_iter : int
     """
-    alpha = problem.penalties.reference
     scale = max(abs(point.value), 1e-300)
     pairs: list[tuple[NDArray, NDArray]] = []
-    gradient = problem.basis_gradient(point.slopes, point.factors) + alpha * point.basis
-    decrement, inner = np.inf, 1e-4
+    memory = int(np.clip(_MEMORY_ELEMENTS / max(2 * point.columns.size, 1), 3, _MEMORY))
+    gradient = full_gradient(problem, point)
     for iteration in range(max_iter + 1):
-        factor_gram = point.factors.T @ point.factors
-        newton = preconditioner.solve(gradient, factor_gram, alpha)
+        solve = _curvature_solve(problem, preconditioner, point)
+        newton = solve(gradient)
         decrement = 0.5 * float(np.sum(gradient * newton))
         report(point.value, decrement / scale)
-        if decrement <= tolerance * scale or iteration == max_iter or point.basis.shape[1] == 0:
+        if decrement <= tolerance * scale or iteration == max_iter:
             return point, decrement, iteration
-        direction = -_two_loop(gradient, pairs, lambda g: preconditioner.solve(g, factor_gram, alpha))
+        direction = -_two_loop(gradient, pairs, solve)
         slope = float(np.sum(gradient * direction))
         if slope > -0.1 * decrement:
             pairs.clear()
             direction, slope = -newton, -2.0 * decrement
-        longest = 2.0 * np.linalg.norm(point.basis)
+        longest = 2.0 * np.linalg.norm(point.columns)
         if pairs and longest > 0:
             direction *= min(1.0, longest / np.linalg.norm(direction))
             slope = float(np.sum(gradient * direction))
-        found = _line_search(problem, point, direction, slope, inner * decrement)
+        found = _line_search(problem, point, direction, slope, _INNER * decrement)
         if found is None:
             if not pairs:
                 return point, decrement, iteration
@@ -133,32 +168,58 @@ def minimise_basis(
             continue
         length, trial, done = found
         moved, gauge, inverse = balanced_point(problem, trial, done)
-        new_gradient = problem.basis_gradient(moved.slopes, moved.factors) + alpha * moved.basis
+        new_gradient = full_gradient(problem, moved)
         if moved.n_free < point.n_free:
             pairs.clear()
         else:
-            pairs.append((length * direction, new_gradient @ gauge.T - gradient))
-            pairs[:] = [(s @ gauge, y @ inverse.T) for s, y in pairs[-_MEMORY:]]
-            if np.sum(pairs[-1][0] * pairs[-1][1]) <= 1e-12 * np.linalg.norm(pairs[-1][0]) * np.linalg.norm(pairs[-1][1]):
-                pairs.pop()
+            s, y = length * direction, _turn(new_gradient, gauge.T) - gradient
+            if np.sum(s * y) > 1e-12 * np.linalg.norm(s) * np.linalg.norm(y):
+                pairs.append((s, y))
+            pairs[:] = [(_turn(s, gauge), _turn(y, inverse.T)) for s, y in pairs[-memory:]]
         point, gradient = moved, new_gradient
     raise AssertionError("unreachable")
+
+
+def _turn(columns: NDArray, gauge: NDArray) -> NDArray:
+    """Apply a gauge to the basis columns; those of the own parts stay."""
+    p = len(gauge)
+    turned = columns[:, :p] @ gauge
+    return turned if p == columns.shape[1] else np.concatenate([turned, columns[:, p:]], axis=1)
+
+
+def _curvature_solve(problem: Problem, preconditioner: Preconditioner, point: Point) -> Callable[[NDArray], NDArray]:
+    """The preconditioner at `point`, block by block: basis, own parts."""
+    alpha, p = problem.penalties.reference, point.basis.shape[1]
+    factor_gram = point.factors.T @ point.factors
+
+    def solve(columns: NDArray) -> NDArray:
+        basis = preconditioner.solve(columns[:, :p], factor_gram, alpha)
+        if p == columns.shape[1]:
+            return basis
+        own = preconditioner.solve_columns(columns[:, p:], problem.penalties.own_factor**2, alpha)
+        return np.concatenate([basis, own], axis=1)
+
+    return solve
 
 
 def _line_search(
     problem: Problem, point: Point, direction: NDArray, slope: float, tolerance: float
 ) -> tuple[float, Point, Eliminated] | None:
     """Backtrack from 1 until the projected objective falls enough; None when rounding allows no fall."""
-    k = point.n_free
-    direction_scores = problem.X.times(direction)
+    k, p = point.n_free, point.basis.shape[1]
+    basis_step = direction[:, :p]
+    score_step = problem.X.times(basis_step)
+    own_step = None if point.own is None else direction[:, p:]
+    raw_step = [] if own_step is None else problem.own_raw(own_step * problem.penalties.own_factor)
     length = 1.0
     for _ in range(30):
-        basis = point.basis + length * direction
-        trial = Point(basis, point.scores + length * direction_scores, point.factors, point.intercepts, k)
-        gram = basis[:, :k].T @ basis[:, :k]
-        done = eliminate(problem, trial.scores, gram, point.factors, point.intercepts, tolerance)
-        value = done.value + frozen_penalty(problem, basis, k)
-        change = value - point.value
+        trial = replace(point, basis=point.basis + length * basis_step, scores=point.scores + length * score_step)
+        if point.own is not None and point.own_raw is not None:
+            trial.own = point.own + length * own_step
+            trial.own_raw = [raw + length * step for raw, step in zip(point.own_raw, raw_step, strict=True)]
+        gram = trial.basis[:, :k].T @ trial.basis[:, :k]
+        done = eliminate(problem, trial.scores, gram, point.factors, point.intercepts, tolerance, trial.own_raw)
+        change = done.value + fixed_penalty(problem, trial) - point.value
         if change <= 1e-4 * length * slope:
             return length, trial, done
         if length * abs(slope) <= 1e-15 * abs(point.value):

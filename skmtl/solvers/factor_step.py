@@ -13,6 +13,7 @@ is smallest where ``B'B = S S'``. With ``N = R R'`` the problem in the given coo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +21,8 @@ from numpy.typing import NDArray
 
 from skmtl.objective import Block, Problem, with_ones
 
-#: Rounds between factors and gauge; the gauge is balanced to this precision at most.
+#: Rounds between factors and gauge.
 _MAX_ROUNDS = 30
-_GAUGE_TOLERANCE = 1e-3
 #: Up to this many unknowns a multinomial task's Newton system is formed whole.
 _MAX_WHOLE_SYSTEM = 240
 
@@ -59,6 +59,7 @@ def eliminate(
     factors: NDArray,
     intercepts: NDArray,
     tolerance: float,
+    own_raw: Sequence[NDArray] | None = None,
     prior: NDArray | None = None,
 ) -> Eliminated:
     """Minimise over factors, intercepts and gauge.
@@ -72,14 +73,18 @@ def eliminate(
     factors, intercepts : ndarrays of shape (n_outputs, p) and (n_outputs,)
         Where to start; the columns of `factors` from k on are frozen.
     tolerance : float
-        Newton stops when the objective can fall by no more than this.
+        Stop when one more round promises to lower the objective by no more than this.
+    own_raw : one array per block, optional
+        What the own parts add to the linear predictor.
     prior : ndarray of shape (k, k), optional
         Fix N instead of balancing.
     """
     alpha, k = problem.penalties.reference, len(basis_gram)
     steps: list[_QuadraticStep | _NewtonStep] = [
-        (_QuadraticStep if block.loss.is_quadratic else _NewtonStep)(problem, block, scores, factors, intercepts, k)
-        for block in problem.blocks
+        (_QuadraticStep if block.loss.is_quadratic else _NewtonStep)(
+            problem, block, scores, factors, intercepts, k, 0.0 if own_raw is None else own_raw[place]
+        )
+        for place, block in enumerate(problem.blocks)
     ]
     metric = np.eye(k) if prior is None else prior
     with_newton = not problem.is_quadratic
@@ -92,13 +97,11 @@ def eliminate(
             continue
         free = np.concatenate([step.free for step in steps])
         factor_gram = free.T @ free
-        balanced = metric @ basis_gram @ metric
-        error = np.linalg.norm(balanced - factor_gram) / max(np.linalg.norm(balanced), 1e-300)
-        if decrement <= tolerance and error <= _GAUGE_TOLERANCE:
+        penalty = _penalty(metric, basis_gram, factor_gram)
+        metric_after, trace_norm = _balancing_metric(basis_gram, factor_gram)
+        if decrement + alpha * (penalty - trace_norm) <= tolerance or trace_norm <= 0.0:
             break
-        if np.trace(factor_gram) <= 0.0:
-            break
-        metric = _balancing_metric(basis_gram, factor_gram)
+        metric = metric_after
     new_factors, new_intercepts = factors.copy(), intercepts.copy()
     values, slopes = [], []
     for step in steps:
@@ -108,11 +111,14 @@ def eliminate(
         values.append(value)
         slopes.append(step.block.weighted(slope))
     free = new_factors[:, :k]
-    penalty = 0.5 * alpha * (np.sum(basis_gram * metric) + np.sum((free @ _inverse(metric)) * free))
-    gauge, inverse_gauge = (np.eye(k),) * 2 if prior is not None else _gauge(basis_gram, free.T @ free)
-    if prior is None and k:
-        # The balanced gauge of the final factors is the best one: its penalty is alpha times the trace norm.
-        penalty = min(penalty, alpha * np.sum(np.sqrt(_product_spectrum(basis_gram, free.T @ free))))
+    factor_gram = free.T @ free
+    if prior is not None or not k:
+        gauge, inverse_gauge = np.eye(k), np.eye(k)
+        penalty = alpha * _penalty(metric, basis_gram, factor_gram)
+    else:
+        # The gauge that suits the final factors best, whatever metric they were solved in.
+        gauge, inverse_gauge, trace_norm = _gauge(basis_gram, factor_gram)
+        penalty = alpha * trace_norm
     loss = problem.loss_value(values) + problem.constant
     return Eliminated(new_factors, new_intercepts, gauge, inverse_gauge, loss + penalty, slopes)
 
@@ -120,8 +126,9 @@ def eliminate(
 class _QuadraticStep:
     """Squared loss: the normal equations of every task, formed once and solved for any gauge."""
 
-    def __init__(self, problem: Problem, block: Block, scores, factors, intercepts, k: int):
+    def __init__(self, problem: Problem, block: Block, scores, factors, intercepts, k: int, offset):
         self.problem, self.block, self.scores, self.k = problem, block, scores, k
+        self.targets = block.y - offset
         self.frozen = factors[block.outputs, k:]
         observations = block.observations
         columns = with_ones(scores) if problem.fit_intercept else scores
@@ -130,7 +137,7 @@ class _QuadraticStep:
             grams = (block.weights * (columns.T @ columns))[np.newaxis]
         else:
             grams = observations.grams(np.broadcast_to(block.weights, block.y.shape), columns)
-        moments = observations.factor_sums(block.y * block.weights, columns)
+        moments = observations.factor_sums(self.targets * block.weights, columns)
         p = scores.shape[1]
         if p > k:
             moments = moments - self.frozen[:, 0, np.newaxis] * grams[:, :, k]
@@ -153,21 +160,20 @@ class _QuadraticStep:
         if self.problem.fit_intercept:
             self.intercepts = (self.target_sum - np.sum(self.ones * self.free, axis=1)) / self.total
         raw = _block_raw(self.problem, self.block, self.scores, self.free, self.frozen, self.intercepts)
-        residual = raw - self.block.y
+        residual = raw - self.targets
         return 0.5 * residual**2, residual
 
 
 class _NewtonStep:
     """Any other loss: damped Newton on the factors and intercepts of all tasks at once."""
 
-    def __init__(self, problem: Problem, block: Block, scores, factors, intercepts, k: int):
+    def __init__(self, problem: Problem, block: Block, scores, factors, intercepts, k: int, offset):
         self.problem, self.block, self.k = problem, block, k
         self.columns = with_ones(scores[:, :k]) if problem.fit_intercept else scores[:, :k]
-        self.scores = scores
         self.frozen = factors[block.outputs, k:]
         self.free = factors[block.outputs, :k].copy()
         self.intercepts = intercepts[block.outputs].copy()
-        self.raw = _block_raw(problem, block, scores, self.free, self.frozen, self.intercepts)
+        self.raw = _block_raw(problem, block, scores, self.free, self.frozen, self.intercepts) + offset
         self.state = block.loss.evaluate(block.y, self.raw)
 
     def advance(self, precision: NDArray) -> float:
@@ -294,29 +300,26 @@ def _sqrt_and_inverse(gram: NDArray) -> tuple[NDArray, NDArray]:
     return (vectors * root) @ vectors.T, (vectors / root) @ vectors.T
 
 
-def _balancing_metric(basis_gram: NDArray, factor_gram: NDArray) -> NDArray:
-    """N of the module docstring."""
+def _penalty(metric: NDArray, basis_gram: NDArray, factor_gram: NDArray) -> float:
+    """``(tr(B'B N) + sum_t s_t' N^-1 s_t) / 2``."""
+    return 0.5 * float(np.sum(basis_gram * metric) + np.sum(factor_gram * _inverse(metric)))
+
+
+def _balancing_metric(basis_gram: NDArray, factor_gram: NDArray) -> tuple[NDArray, float]:
+    """N of the module docstring, and the trace norm of ``B S``, which is the penalty under it."""
     root, inverse_root = _sqrt_and_inverse(basis_gram)
     middle, _ = _sqrt_and_inverse(root @ factor_gram @ root)
     metric = inverse_root @ middle @ inverse_root
-    return 0.5 * (metric + metric.T)
+    return 0.5 * (metric + metric.T), float(np.trace(middle))
 
 
-def _gauge(basis_gram: NDArray, factor_gram: NDArray) -> tuple[NDArray, NDArray]:
-    """R with ``R' B'B R = R^-1 S S' R^-T`` diagonal, largest component first, and its inverse."""
-    if not len(basis_gram):
-        return basis_gram, basis_gram
+def _gauge(basis_gram: NDArray, factor_gram: NDArray) -> tuple[NDArray, NDArray, float]:
+    """R with ``R' B'B R = R^-1 S S' R^-T`` diagonal, largest first; its inverse; the trace norm of ``B S``."""
     root, inverse_root = _sqrt_and_inverse(basis_gram)
     squares, vectors = np.linalg.eigh(root @ factor_gram @ root)
-    squares, vectors = squares[::-1], vectors[:, ::-1]
+    squares, vectors = np.maximum(squares[::-1], 0.0), vectors[:, ::-1]
     quarter = np.maximum(squares, 1e-24 * max(squares[0], 1e-300)) ** 0.25
-    return inverse_root @ (vectors * quarter), (vectors / quarter).T @ root
-
-
-def _product_spectrum(basis_gram: NDArray, factor_gram: NDArray) -> NDArray:
-    """Squared singular values of ``B S``."""
-    root, _ = _sqrt_and_inverse(basis_gram)
-    return np.maximum(np.linalg.eigvalsh(root @ factor_gram @ root), 0.0)
+    return inverse_root @ (vectors * quarter), (vectors / quarter).T @ root, float(np.sum(np.sqrt(squares)))
 
 
 def _inverse(metric: NDArray) -> NDArray:
@@ -325,5 +328,3 @@ def _inverse(metric: NDArray) -> NDArray:
         return metric
     values, vectors = np.linalg.eigh(metric)
     return (vectors / np.maximum(values, 1e-14 * values[-1])) @ vectors.T
-
-

@@ -126,7 +126,10 @@ def restore(formulation: Formulation, point: Point, n_columns: int) -> Solution:
     own = None
     coef = point.basis @ point.factors.T
     if np.isfinite(formulation.alpha_own):
-        own = -problem.coefficient_gradient(point.slopes) / formulation.alpha_own
+        if point.own is None:
+            own = -problem.coefficient_gradient(point.slopes) / formulation.alpha_own
+        else:
+            own = point.own * problem.penalties.own_factor
         coef = coef + own
     if formulation.compressed is not None:
         intercepts = formulation.compressed.intercepts(coef) * formulation.intercept_scales

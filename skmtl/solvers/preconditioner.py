@@ -42,16 +42,18 @@ class Preconditioner:
     def solve(self, gradient: NDArray, factor_gram: NDArray, alpha: float) -> NDArray:
         """``(H (x) factor_gram + alpha)^-1 gradient`` for a gradient of shape (n_features, p)."""
         omega, P = np.linalg.eigh(factor_gram)
-        omega = np.maximum(omega, 0.0)
-        rotated = gradient @ P
+        return self.solve_columns(gradient @ P, np.maximum(omega, 0.0), alpha) @ P.T
+
+    def solve_columns(self, gradient: NDArray, omega: NDArray | float, alpha: float) -> NDArray:
+        """``(omega_j H + alpha)^-1 gradient_j`` for every column j."""
         if self.vectors is None:
-            return (rotated / (self.values[:, np.newaxis] * omega + alpha)) @ P.T
-        inner = self.vectors.T @ rotated
+            return gradient / (self.values[:, np.newaxis] * omega + alpha)
+        inner = self.vectors.T @ gradient
         scaled = inner / (self.values[:, np.newaxis] * omega + alpha)
         if self.is_complete:
-            return (self.vectors @ scaled) @ P.T
+            return self.vectors @ scaled
         outside = 1.0 / (self.rest * omega + alpha)
-        return ((rotated * outside) + self.vectors @ (scaled - inner * outside)) @ P.T
+        return gradient * outside + self.vectors @ (scaled - inner * outside)
 
     def inverse_root(self, gradient: NDArray, ridge: float) -> NDArray:
         """``(H + ridge)^-1/2 gradient``."""

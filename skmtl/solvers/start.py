@@ -8,6 +8,8 @@ it is often the answer, everywhere else a start far better than a random one.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,7 +32,11 @@ def null_point(problem: Problem) -> Point:
         values.append(value)
         slopes.append(block.weighted(slope))
     value = problem.loss_value(values) + problem.constant
-    return Point(np.zeros((n_features, n_frozen)), empty, factors, intercepts, 0, value, slopes)
+    point = Point(np.zeros((n_features, n_frozen)), empty, factors, intercepts, 0, value, slopes)
+    if np.isfinite(problem.penalties.own):
+        point.own = np.zeros((n_features, problem.n_outputs))
+        point.own_raw = [np.zeros_like(slope) for slope in slopes]
+    return point
 
 
 def curvature_preconditioner(problem: Problem, point: Point) -> Preconditioner:
@@ -71,4 +77,4 @@ def with_free_columns(problem: Problem, point: Point, columns: NDArray) -> Point
     scores = np.concatenate([point.scores[:, :k], problem.X.times(columns), point.scores[:, k:]], axis=1)
     zeros = np.zeros((len(point.factors), m))
     factors = np.concatenate([point.factors[:, :k], zeros, point.factors[:, k:]], axis=1)
-    return Point(basis, scores, factors, point.intercepts, k + m, point.value, point.slopes)
+    return replace(point, basis=basis, scores=scores, factors=factors, n_free=k + m)
