@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -32,15 +31,15 @@ class Column:
     dtype: np.dtype
 
 
-def read_column(column: Any, task: Hashable) -> Column:
+def read_column(column: Any, whose: str) -> Column:
     """Numbers as float64, everything else as positions in its sorted labels; missing becomes NaN.
 
     Parameters
     ----------
     column : array-like of shape (n,) or (n, 1)
         NumPy array, pandas or polars Series, or a list; any dtype.
-    task : hashable
-        The name used in errors.
+    whose : str
+        Whose targets they are, in errors: ``"task 'price'"``.
 
     Returns
     -------
@@ -49,16 +48,15 @@ def read_column(column: Any, task: Hashable) -> Column:
     Raises
     ------
     ValueError
-        If the column is not one-dimensional, or holds infinity, dates, complex numbers or a
-        mixture of strings and numbers.
+        If the column is not one-dimensional, or holds dates, complex numbers or a mixture of
+        strings and numbers. (Infinity is refused by `observed.py`, for all tasks at once.)
     """
     kind = getattr(getattr(column, "dtype", None), "kind", None)
     if not isinstance(column, np.ndarray) and kind is not None and not isinstance(column.dtype, np.dtype):
-        return _read_extension(column, kind, task)
-    array = _plain_array(column, task)
+        return _read_extension(column, kind, whose)
+    array = _plain_array(column, whose)
     if array.dtype.kind in "iuf":
         values = array.astype(np.float64, copy=False)
-        refuse_infinite(values, (task,))
         whole = _is_polars_integer(column)
         return Column(values, None, np.dtype(np.int64) if whole else array.dtype)
     if array.dtype.kind == "b":
@@ -67,34 +65,14 @@ def read_column(column: Any, task: Hashable) -> Column:
         labels, codes = np.unique(array, return_inverse=True)
         return Column(codes.reshape(-1).astype(np.float64), labels, array.dtype)
     if array.dtype.kind == "c":
-        raise ValueError(f"Complex data not supported: the targets of task {task!r} are {array.dtype}.")
+        raise ValueError(f"Complex data not supported: the targets of {whose} are {array.dtype}.")
     if array.dtype.kind in "Mm":
-        raise ValueError(f"The targets of task {task!r} are dates or durations ({array.dtype}); "
+        raise ValueError(f"The targets of {whose} are dates or durations ({array.dtype}); "
                          "give numbers (for example days since a date) or class labels.")
-    return _read_objects(array, task)
+    return _read_objects(array, whose)
 
 
-def read_numbers(values: NDArray, names: tuple[Hashable, ...]) -> NDArray:
-    """A numeric target array as float64, checked for infinity; the very same array if it is float64."""
-    values = values.astype(np.float64, copy=False)
-    refuse_infinite(values, names)
-    return values
-
-
-def refuse_infinite(values: NDArray, names: Iterable[Hashable]) -> None:
-    """ValueError that names the first column of `values` that holds infinity."""
-    # A sum is one read without a temporary; only when it is not finite is a closer look needed.
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(values.sum()):
-            return
-    infinite = np.isinf(values)
-    if infinite.any():
-        column = int(np.argwhere(infinite)[0][-1]) if values.ndim == 2 else 0
-        raise ValueError(f"The targets of task {list(names)[column]!r} contain infinity; "
-                         "a target is a finite number, or NaN where it is missing.")
-
-
-def _plain_array(column: Any, task: Hashable) -> NDArray:
+def _plain_array(column: Any, whose: str) -> NDArray:
     """A one-dimensional NumPy array; lists that hold None or a mixture become object arrays."""
     if hasattr(column, "to_numpy") and not isinstance(column, np.ndarray):
         array = column.to_numpy()
@@ -109,11 +87,11 @@ def _plain_array(column: Any, task: Hashable) -> NDArray:
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
-        raise ValueError(f"The targets of task {task!r} must be one-dimensional, got shape {array.shape}.")
+        raise ValueError(f"The targets of {whose} must be one-dimensional, got shape {array.shape}.")
     return array
 
 
-def _read_extension(column: Any, kind: str, task: Hashable) -> Column:
+def _read_extension(column: Any, kind: str, whose: str) -> Column:
     """A pandas column of a dtype that NumPy does not have: category, nullable, string, Arrow."""
     if hasattr(column, "array"):
         column = column.array
@@ -121,7 +99,7 @@ def _read_extension(column: Any, kind: str, task: Hashable) -> Column:
         labels = np.asarray(column.categories)
         codes = np.asarray(column.codes, dtype=np.float64)
         codes[codes < 0] = np.nan
-        order = _argsort_labels(labels, task)
+        order = _argsort_labels(labels, whose)
         rank = np.empty(len(labels))
         rank[order] = np.arange(len(labels))
         present = ~np.isnan(codes)
@@ -129,14 +107,13 @@ def _read_extension(column: Any, kind: str, task: Hashable) -> Column:
         return Column(codes, labels[order], labels.dtype)
     if kind in "iuf":
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        refuse_infinite(values, (task,))
         return Column(values, None, np.dtype({"i": np.int64, "u": np.uint64, "f": np.float64}[kind]))
     if kind in "Mm":
-        return read_column(np.asarray(column, dtype=f"{kind}8[ns]"), task)
-    return _read_objects(np.asarray(column, dtype=object), task)
+        return read_column(np.asarray(column, dtype=f"{kind}8[ns]"), whose)
+    return _read_objects(np.asarray(column, dtype=object), whose)
 
 
-def _read_objects(array: NDArray, task: Hashable) -> Column:
+def _read_objects(array: NDArray, whose: str) -> Column:
     """An object array: booleans, numbers or strings, told apart by the types that occur."""
     missing = is_missing(array)
     present = array[~missing]
@@ -147,26 +124,25 @@ def _read_objects(array: NDArray, task: Hashable) -> Column:
         return Column(values, np.array([False, True]), np.dtype(bool))
     if all(issubclass(given, (Real, np.number)) for given in types):
         values[~missing] = present.astype(np.float64)
-        refuse_infinite(values, (task,))
         whole = all(issubclass(given, (int, np.integer)) for given in types)
         return Column(values, None, np.dtype(np.int64 if whole else np.float64))
     if any(issubclass(given, (complex, np.complexfloating)) for given in types):
-        raise ValueError(f"Complex data not supported: the targets of task {task!r} hold complex numbers.")
+        raise ValueError(f"Complex data not supported: the targets of {whose} hold complex numbers.")
     try:
         labels, codes = np.unique(present, return_inverse=True)
     except TypeError:
         given = ", ".join(sorted(one.__name__ for one in types))
-        raise ValueError(f"The targets of task {task!r} mix types that cannot be ordered ({given}); "
+        raise ValueError(f"The targets of {whose} mix types that cannot be ordered ({given}); "
                          "give all numbers, or all strings.") from None
     values[~missing] = codes.reshape(-1)
     return Column(values, labels, array.dtype)
 
 
-def _argsort_labels(labels: NDArray, task: Hashable) -> NDArray:
+def _argsort_labels(labels: NDArray, whose: str) -> NDArray:
     try:
         return np.argsort(labels)
     except TypeError:
-        raise ValueError(f"The categories of task {task!r} mix types that cannot be ordered; "
+        raise ValueError(f"The categories of {whose} mix types that cannot be ordered; "
                          "give all numbers, or all strings.") from None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmtl.inputs.columns import Column, read_column, read_numbers
+from skmtl.inputs.columns import Column, read_column
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,10 @@ class Observed:
         task_of_row = None if self.task_of_row is None else self.task_of_row[rows]
         return replace(self, values=self.values[rows], task_of_row=task_of_row, owned=True)
 
+    def writable(self) -> Observed:
+        """The same with `values` that may be overwritten: nothing handed in is ever modified."""
+        return self if self.owned else replace(self, values=self.values.copy(), owned=True)
+
     def rows_of(self, task: int) -> NDArray:
         """Positions of the rows in which a task has a target."""
         if self.task_of_row is None:
@@ -58,7 +62,7 @@ def observed_matrix(columns: Mapping[Hashable, Any]) -> Observed:
     if not columns:
         raise ValueError("y holds no task: give at least one, for example {'price': [1.2, 3.4]}.")
     names = tuple(columns)
-    read = [read_column(column, name) for name, column in columns.items()]
+    read = [read_column(column, f"task {name!r}") for name, column in columns.items()]
     lengths = {len(column.values) for column in read}
     if len(lengths) > 1:
         first, n_first = names[0], len(read[0].values)
@@ -68,60 +72,74 @@ def observed_matrix(columns: Mapping[Hashable, Any]) -> Observed:
                          "target per row, NaN where it is missing; tasks with their own rows need a dict X.")
     # Stacked as rows and transposed, every column is one block copy.
     values = read[0].values[:, None] if len(read) == 1 else np.stack([column.values for column in read]).T
-    return _observed(names, values, read, owned=len(read) > 1)
+    labels, dtypes = [column.labels for column in read], [column.dtype for column in read]
+    return _checked(Observed(names, values, labels, dtypes, owned=len(read) > 1))
 
 
 def observed_array(y: Any) -> Observed:
     """An array of shape (n,) or (n, n_tasks); tasks are called 0, 1, 2, ..."""
+    if hasattr(y, "to_numpy") and len(getattr(y, "shape", ())) == 1:
+        return observed_matrix({0: y})  # a Series, whose dtype NumPy may not have
     array = _as_table(y)
-    names = tuple(range(array.shape[1]))
-    if array.shape[1] == 0:
+    n_tasks = array.shape[1]
+    if n_tasks == 0:
         raise ValueError(f"y holds no task: it has shape {array.shape}.")
     if array.dtype.kind in "iuf":
-        values = read_numbers(array, names)
-        n_tasks = len(names)
-        return Observed(names, values, [None] * n_tasks, [array.dtype] * n_tasks, owned=values is not array)
-    read = [read_column(array[:, t], t) for t in names]
-    return _observed(names, np.stack([column.values for column in read]).T, read)
+        values = array.astype(np.float64, copy=False)
+        return _checked(Observed(tuple(range(n_tasks)), values, [None] * n_tasks, [array.dtype] * n_tasks,
+                                 owned=values is not array))
+    return observed_matrix({t: array[:, t] for t in range(n_tasks)})
 
 
 def observed_rows(columns: Mapping[Hashable, Any]) -> Observed:
     """A dict with own rows per task: stacked one task after the other."""
     names = tuple(columns)
     given = list(columns.values())
-    task_of_row: NDArray
     if all(type(column) is np.ndarray and column.ndim == 1 and column.dtype.kind in "iuf" for column in given):
-        # Thousands of small arrays: one check of the whole instead of one each.
+        # Thousands of small arrays: stacked first, so that the checks run once on the whole.
+        sizes = [len(column) for column in given]
         values = np.concatenate(given).astype(np.float64, copy=False)
-        task_of_row = np.repeat(np.arange(len(names)), [len(column) for column in given])
-        if not np.isfinite(values).all():
-            for name, column in columns.items():
-                read_column(column, name)
-        return Observed(names, values, [None] * len(names), [column.dtype for column in given], task_of_row)
-    read = [read_column(column, name) for name, column in columns.items()]
-    task_of_row = np.repeat(np.arange(len(names)), [len(column.values) for column in read])
-    return _observed(names, np.concatenate([column.values for column in read]), read, task_of_row)
+        labels: list[NDArray | None] = [None] * len(names)
+        dtypes = [column.dtype for column in given]
+    else:
+        read = [read_column(column, f"task {name!r}") for name, column in columns.items()]
+        sizes = [len(column.values) for column in read]
+        values = np.concatenate([column.values for column in read])
+        labels, dtypes = [column.labels for column in read], [column.dtype for column in read]
+    return _checked(Observed(names, values, labels, dtypes, np.repeat(np.arange(len(names)), sizes)))
 
 
 def observed_long(y: Any, names: tuple[Hashable, ...], task_of_row: NDArray) -> Observed:
     """One column for all tasks, each row of the task that `task_of_row` says."""
-    column = read_column(y, "of the long form")
+    column = read_column(y, "the long form")
     if len(column.values) != len(task_of_row):
         raise ValueError(f"X and y have different lengths: X has {len(task_of_row)} rows, y has "
                          f"{len(column.values)}.")
     n_tasks = len(names)
-    return Observed(names, column.values, [column.labels] * n_tasks, [column.dtype] * n_tasks, task_of_row,
-                    owned=column.values is not y)
+    return _checked(Observed(names, column.values, [column.labels] * n_tasks, [column.dtype] * n_tasks, task_of_row,
+                             owned=False))
+
+
+def _checked(observed: Observed) -> Observed:
+    """The same; ValueError that names the first task whose targets hold infinity."""
+    values = observed.values
+    # A sum is one read without a temporary; only when it is not finite is a closer look needed.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(values.sum()):
+            return observed
+    infinite = np.isinf(values)
+    if infinite.any():
+        first = np.argwhere(infinite)[0]
+        task = first[1] if observed.task_of_row is None else observed.task_of_row[first[0]]
+        raise ValueError(f"The targets of task {observed.names[task]!r} contain infinity; a target is a finite "
+                         "number, or NaN where it is missing.")
+    return observed
 
 
 def _as_table(y: Any) -> NDArray:
     """An array-like y as a two-dimensional array, a single task being one column."""
     if y is None:
         raise ValueError("This estimator requires y to be passed, but the target y is None.")
-    kind = getattr(getattr(y, "dtype", None), "kind", None)
-    if not isinstance(y, np.ndarray) and kind is not None and not isinstance(y.dtype, np.dtype):
-        column = read_column(y, 0)  # a pandas column of a nullable or string dtype
-        return _decoded(column)[:, None]
     if hasattr(y, "to_numpy") and not isinstance(y, np.ndarray):
         array = y.to_numpy()
     else:
@@ -141,20 +159,3 @@ def _as_table(y: Any) -> NDArray:
                          "Expected array-like (array or non-string sequence), got "
                          f"{type(y).__name__}.")
     return array
-
-
-def _decoded(column: Column) -> NDArray:
-    """The column as a NumPy array again: numbers, or an object array of labels and None."""
-    if column.labels is None:
-        whole = np.issubdtype(column.dtype, np.integer) and not np.isnan(column.values).any()
-        return column.values.astype(column.dtype) if whole else column.values
-    decoded = np.full(len(column.values), None, dtype=object)
-    present = ~np.isnan(column.values)
-    decoded[present] = column.labels[column.values[present].astype(np.intp)]
-    return decoded
-
-
-def _observed(names: tuple[Hashable, ...], values: NDArray, read: list[Column],
-              task_of_row: NDArray | None = None, owned: bool = True) -> Observed:
-    labels = [column.labels for column in read]
-    return Observed(names, values, labels, [column.dtype for column in read], task_of_row, owned)

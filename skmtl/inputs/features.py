@@ -1,0 +1,168 @@
+"""The features: every accepted X to one float array or CSR matrix, and the task labels of the long form."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+
+from skmtl.inputs.kinds import listed
+from skmtl.targets import is_missing
+
+#: float32 stays float32; every other dtype becomes float64. Sparse formats become CSR, never dense.
+ACCEPTED: dict[str, Any] = {"accept_sparse": "csr", "dtype": (np.float64, np.float32)}
+
+
+def read_features(estimator: Any, X: Any, *, reset: bool) -> Any:
+    """One X for all tasks, checked; `n_features_in_` and `feature_names_in_` of `estimator` set or compared."""
+    refuse_duplicate_names(X)
+    try:
+        return validate_data(estimator, X, reset=reset, **ACCEPTED)
+    except ValueError as error:
+        raise _with_advice(error, estimator) from None
+
+
+def stack_features(estimator: Any, tables: Mapping[Hashable, Any], *, reset: bool) -> tuple[Any, NDArray]:
+    """Own rows per task: the tables stacked one after the other, and the number of rows of each.
+
+    Many small tables are checked as one, which is what makes thousands of tasks cheap.
+    """
+    names = list(tables)
+    first_name, first = names[0], tables[names[0]]
+    columns = _column_names(first)
+    for name, table in tables.items():
+        if columns is not None and _column_names(table) != columns:
+            raise ValueError(f"The tables of X must have the same columns in the same order: task {name!r} has "
+                             f"{_described(table)}, task {first_name!r} has {listed(columns)}.")
+    refuse_duplicate_names(first)
+    parts = [table if type(table) is np.ndarray or sparse.issparse(table) else _table(table, name)
+             for name, table in tables.items()]
+    for name, part in zip(names, parts):
+        if part.ndim != 2 or part.shape[1] != parts[0].shape[1]:
+            raise ValueError(f"The tables of X must be two-dimensional with the same number of features: task {name!r} "
+                             f"has shape {part.shape}, task {first_name!r} has {parts[0].shape}.")
+    sizes = np.array([part.shape[0] for part in parts])
+    validate_data(estimator, first, reset=reset, skip_check_array=True)  # names and number of features
+    some_sparse = any(sparse.issparse(part) for part in parts)
+    stacked = sparse.vstack(parts, format="csr") if some_sparse else np.concatenate(parts)
+    try:
+        return check_array(stacked, estimator=estimator, input_name="X", **ACCEPTED), sizes
+    except ValueError as error:
+        raise _with_advice(error, estimator, names, parts) from None
+
+
+def split_task_column(estimator: Any, X: Any, task_col: Any, *, reset: bool) -> tuple[NDArray, Any]:
+    """The long form: task label of every row, and the features without the column of labels.
+
+    `n_features_in_` and `feature_names_in_` describe X as it was handed over, labels included.
+    """
+    refuse_duplicate_names(X)
+    X, position = _long_table(X, task_col)
+    validate_data(estimator, X, reset=reset, skip_check_array=True)
+    columns = _column_names(X)
+    others = np.delete(np.arange(X.shape[1]), position)
+    features = X[:, others] if columns is None else X[[columns[j] for j in others]]
+    try:
+        features = check_array(features, estimator=estimator, input_name="X", **ACCEPTED)
+    except ValueError as error:
+        raise _with_advice(error, estimator) from None
+    return _labels(X, position, task_col), features
+
+
+def task_labels(X: Any, task_col: Any) -> NDArray:
+    """The long form: task label of every row."""
+    X, position = _long_table(X, task_col)
+    return _labels(X, position, task_col)
+
+
+def task_positions(labels: NDArray) -> tuple[tuple[Hashable, ...], NDArray]:
+    """Distinct task labels, sorted, and the position of every row's label among them."""
+    try:
+        distinct, position = np.unique(labels, return_inverse=True)
+    except TypeError:
+        types = sorted({type(label).__name__ for label in labels.tolist()})
+        raise ValueError(f"The task labels mix types that cannot be ordered ({', '.join(types)}); "
+                         "give all strings, or all numbers.") from None
+    return tuple(distinct.tolist()), position.reshape(-1)
+
+
+def refuse_duplicate_names(table: Any, what: str = "X") -> None:
+    """ValueError that lists the column names a frame has more than once."""
+    columns = _column_names(table)
+    if columns is not None and len(set(columns)) < len(columns):
+        twice = sorted({name for name in columns if columns.count(name) > 1}, key=str)
+        raise ValueError(f"{what} has duplicate column names: {listed(twice)}; every column needs a name of its own.")
+
+
+def _column_names(table: Any) -> list | None:
+    """Column names of a pandas or polars frame, None for anything else."""
+    return list(table.columns) if hasattr(table, "columns") and hasattr(table, "to_numpy") else None
+
+
+def _described(table: Any) -> str:
+    columns = _column_names(table)
+    return f"a {type(table).__name__} without names" if columns is None else listed(columns)
+
+
+def _table(table: Any, name: Hashable) -> NDArray:
+    array = table.to_numpy() if hasattr(table, "to_numpy") else np.asarray(table)
+    if array.ndim != 2:
+        raise ValueError(f"X of task {name!r} must be two-dimensional, got shape {array.shape}.")
+    return array
+
+
+def _long_table(X: Any, task_col: Any) -> tuple[Any, int]:
+    """X as a frame, a CSR matrix or an array, and the position of its column of task labels."""
+    columns = _column_names(X)
+    if columns is None:
+        X = X.tocsr() if sparse.issparse(X) else np.asarray(X)
+        if X.ndim != 2:
+            raise ValueError(f"Expected 2D array, got {X.ndim}D array instead. Reshape your data: the long form is a "
+                             f"table whose column {task_col!r} holds the task of each row.")
+    elif task_col in columns:
+        return X, columns.index(task_col)
+    is_position = isinstance(task_col, (int, np.integer)) and not isinstance(task_col, bool)
+    if is_position and -X.shape[1] <= task_col < X.shape[1]:
+        return X, int(task_col) % X.shape[1]
+    if columns is not None:
+        raise ValueError(f"task_col={task_col!r} is no column of X; the columns are {listed(columns)}.")
+    allowed = f"a position from 0 to {X.shape[1] - 1}" if is_position else "a position, or X as a DataFrame"
+    raise ValueError(f"task_col={task_col!r} is no column of X, a {type(X).__name__} of shape {X.shape}; "
+                     f"give {allowed}.")
+
+
+def _labels(X: Any, position: int, task_col: Any) -> NDArray:
+    """Task labels without gaps; whole floats, as a numeric table holds them, become integers."""
+    columns = _column_names(X)
+    if columns is not None:
+        labels = X[columns[position]].to_numpy()
+    else:
+        labels = X[:, [position]].toarray()[:, 0] if sparse.issparse(X) else X[:, position]
+    missing = is_missing(labels)
+    if missing.any():
+        raise ValueError(f"The task column {task_col!r} of X is missing in {int(missing.sum())} rows (the first is row "
+                         f"{int(np.argmax(missing))}); every row needs the label of its task.")
+    if labels.dtype.kind == "f" and np.array_equal(labels, np.floor(labels)) and np.abs(labels).max(initial=0) < 2**53:
+        return labels.astype(np.int64)
+    return labels
+
+
+def _with_advice(error: ValueError, estimator: Any, names: list | None = None, parts: list | None = None) -> ValueError:
+    """scikit-learn's error; where X holds NaN, one that says what helps and which task it was."""
+    message = str(error)
+    whose = ""
+    for name, part in zip(names or [], parts or []):
+        values = np.asarray(part.data if sparse.issparse(part) else part)
+        if is_missing(values).any() or (values.dtype.kind == "f" and np.isinf(values).any()):
+            whose = f" of task {name!r}"
+            break
+    if "contains NaN" not in message and "contain NaN" not in message:
+        return ValueError(f"X{whose}: {message}" if whose else message)
+    name = type(estimator).__name__
+    return ValueError(f"Input X{whose} contains NaN. {name} needs complete features: put an imputer before it, for "
+                      f"example make_pipeline(sklearn.impute.SimpleImputer(), {name}()). Missing targets are fine.")

@@ -1,0 +1,269 @@
+"""The four forms in which tasks are handed over: how each is read, and how predictions go back into it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmtl.inputs.features import (
+    read_features,
+    refuse_duplicate_names,
+    split_task_column,
+    stack_features,
+    task_labels,
+    task_positions,
+)
+from skmtl.inputs.kinds import listed
+from skmtl.inputs.observed import Observed, observed_array, observed_long, observed_matrix, observed_rows
+from skmtl.inputs.weights import own_weights, shared_weights
+from skmtl.targets import TaskTargets, has_task_names
+from skmtl.tasks import Task
+
+
+@dataclass(frozen=True)
+class Query:
+    """Rows to predict. Without `tasks` every task is wanted for every row.
+
+    Attributes
+    ----------
+    X : ndarray or CSR of shape (n_rows, n_features)
+    tasks : list of int, or None
+        Position of the task of each block of rows; -1 for a task that was never seen in fit.
+    bounds : ndarray of shape (len(tasks) + 1,), or None
+        Block i is ``X[bounds[i]:bounds[i + 1]]``.
+    order : ndarray of shape (n_rows,), or None
+        Row of the caller's X that each row of `X` was.
+    """
+
+    X: Any
+    tasks: list[int] | None = None
+    bounds: NDArray | None = None
+    order: NDArray | None = None
+
+
+class Form(ABC):
+    """How tasks were handed over; a fitted estimator remembers it to answer in kind."""
+
+    #: True where predictions and coefficients carry the names of the tasks.
+    named = True
+    #: True where y was one-dimensional without names.
+    flat = False
+    #: True where every row belongs to one task.
+    long = False
+
+    @abstractmethod
+    def query(self, estimator: Any, X: Any, names: tuple[Hashable, ...], unseen: bool = False) -> Query:
+        """X as handed to predict; `unseen` allows labels of tasks that were not in fit (long form)."""
+
+    @abstractmethod
+    def observed(self, X: Any, y: Any, names: tuple[Hashable, ...]) -> Observed:
+        """y as handed to score; tasks in the order of y."""
+
+    @abstractmethod
+    def weights(self, sample_weight: Any, observed: Observed) -> NDArray | None:
+        """sample_weight as handed to fit or score, in the layout of `observed`."""
+
+    @abstractmethod
+    def gather(self, query: Query, tasks: tuple[Task, ...], parts: Mapping[int, NDArray], what: str) -> Any:
+        """Per-task responses (by position) in the form that was handed over; `what` is a method's name."""
+
+
+@dataclass(frozen=True)
+class NamedForm(Form):
+    """One X and named targets: a dict, `TaskTargets`, a DataFrame."""
+
+    def query(self, estimator: Any, X: Any, names: tuple[Hashable, ...], unseen: bool = False) -> Query:
+        if isinstance(X, Mapping):
+            return OwnRowsForm().query(estimator, X, names)
+        return Query(read_features(estimator, X, reset=False))
+
+    def observed(self, X: Any, y: Any, names: tuple[Hashable, ...]) -> Observed:
+        if isinstance(X, Mapping):
+            return OwnRowsForm().observed(X, y, names)
+        if not has_task_names(y):
+            raise ValueError(f"y must name its tasks, as it did in fit (a dict, TaskTargets or a DataFrame with some of "
+                             f"{listed(names)}), got {type(y).__name__}.")
+        return _known(observed_matrix(named_columns(y)), names)
+
+    def weights(self, sample_weight: Any, observed: Observed) -> NDArray | None:
+        if observed.task_of_row is not None:
+            sizes = np.bincount(observed.task_of_row, minlength=len(observed.names))
+            return own_weights(sample_weight, observed.names, sizes)
+        return shared_weights(sample_weight, observed.names, observed.n_rows)
+
+    def gather(self, query: Query, tasks: tuple[Task, ...], parts: Mapping[int, NDArray], what: str) -> Any:
+        if query.tasks is not None:
+            return {tasks[t].name: part for t, part in parts.items()}
+        return TaskTargets({tasks[t].name: part for t, part in parts.items()})
+
+
+@dataclass(frozen=True)
+class OwnRowsForm(NamedForm):
+    """A dict of X and a dict of y: every task has rows of its own. One X asks every task."""
+
+    def query(self, estimator: Any, X: Any, names: tuple[Hashable, ...], unseen: bool = False) -> Query:
+        if not isinstance(X, Mapping):
+            return super().query(estimator, X, names)
+        if not X:
+            raise ValueError(f"X is an empty dict; give a table for at least one of the tasks {listed(names)}.")
+        positions = _positions(X, names, "X")
+        stacked, sizes = stack_features(estimator, X, reset=False)
+        return Query(stacked, positions, np.concatenate([[0], np.cumsum(sizes)]))
+
+    def observed(self, X: Any, y: Any, names: tuple[Hashable, ...]) -> Observed:
+        if not isinstance(X, Mapping):
+            return super().observed(X, y, names)
+        require_same_tasks(X, y)
+        return _known(own_targets(X, y), names)
+
+
+@dataclass(frozen=True)
+class ArrayForm(Form):
+    """One X and an array of shape (n,) or (n, n_tasks)."""
+
+    flat: bool = False
+    named = False
+
+    def query(self, estimator: Any, X: Any, names: tuple[Hashable, ...], unseen: bool = False) -> Query:
+        return Query(read_features(estimator, X, reset=False))
+
+    def observed(self, X: Any, y: Any, names: tuple[Hashable, ...]) -> Observed:
+        observed = observed_array(y)
+        if len(observed.names) != len(names):
+            raise ValueError(f"y has {len(observed.names)} tasks, but fit saw {len(names)}.")
+        return observed
+
+    def weights(self, sample_weight: Any, observed: Observed) -> NDArray | None:
+        return shared_weights(sample_weight, observed.names, observed.n_rows)
+
+    def gather(self, query: Query, tasks: tuple[Task, ...], parts: Mapping[int, NDArray], what: str) -> Any:
+        if self.flat:
+            return parts[0]
+        if what != "predict":
+            return list(parts.values())
+        result = np.empty((query.X.shape[0], len(tasks)), dtype=common_dtype([part.dtype for part in parts.values()]))
+        for t, part in parts.items():
+            result[:, t] = part
+        return result
+
+
+@dataclass(frozen=True)
+class LongForm(Form):
+    """One X with a column of task labels, and one y: each row belongs to its own task."""
+
+    task_col: Any
+    long = True
+
+    def query(self, estimator: Any, X: Any, names: tuple[Hashable, ...], unseen: bool = False) -> Query:
+        labels, features = split_task_column(estimator, X, self.task_col, reset=False)
+        distinct, position = task_positions(labels)
+        known = {name: t for t, name in enumerate(names)}
+        new = [name for name in distinct if name not in known]
+        if new and not unseen:
+            raise ValueError(f"X holds the task {new[0]!r} in column {self.task_col!r}, which fit did not see; the known "
+                             f"tasks are {listed(names)}. A model with alpha_common predicts new tasks by the common part.")
+        # Blocks in the order of the fitted tasks; all rows of unseen tasks (-1) form the first one.
+        position = np.array([known.get(name, -1) for name in distinct], dtype=np.intp)[position]
+        order = np.argsort(position, kind="stable")
+        wanted = np.unique(position)
+        bounds = np.append(np.searchsorted(position[order], wanted), len(order))
+        in_order = bool(np.all(order[:-1] < order[1:]))
+        return Query(features if in_order else features[order], wanted.tolist(), bounds, None if in_order else order)
+
+    def observed(self, X: Any, y: Any, names: tuple[Hashable, ...]) -> Observed:
+        distinct, position = task_positions(task_labels(X, self.task_col))
+        return _known(observed_long(y, distinct, position), names)
+
+    def weights(self, sample_weight: Any, observed: Observed) -> NDArray | None:
+        if isinstance(sample_weight, Mapping):
+            raise ValueError("sample_weight of the long form must be an array with one weight per row, got "
+                             f"{type(sample_weight).__name__}.")
+        return shared_weights(sample_weight, observed.names[:1], observed.n_rows)
+
+    def gather(self, query: Query, tasks: tuple[Task, ...], parts: Mapping[int, NDArray], what: str) -> Any:
+        blocks = list(parts.values())
+        if what == "predict_proba":
+            classes = union_classes(tasks)
+            blocks = [_spread(block, tasks[t], classes) for t, block in parts.items()]
+        stacked = blocks[0] if len(blocks) == 1 else np.concatenate(
+            [block.astype(common_dtype([one.dtype for one in blocks])) for block in blocks])
+        if query.order is None:
+            return stacked
+        result = np.empty_like(stacked)
+        result[query.order] = stacked
+        return result
+
+
+def named_columns(y: Any) -> Mapping[Hashable, Any]:
+    """{task: column} of a mapping or a pandas / polars frame."""
+    if isinstance(y, Mapping):
+        return y
+    refuse_duplicate_names(y, "y")
+    return {name: y[name] for name in y.columns}
+
+
+def own_targets(X: Mapping[Hashable, Any], y: Mapping[Hashable, Any]) -> Observed:
+    """Targets of a dict of y in the order of the dict of X; lengths compared task by task."""
+    observed = observed_rows({name: y[name] for name in X})
+    assert observed.task_of_row is not None
+    sizes = np.bincount(observed.task_of_row, minlength=len(observed.names))
+    for name, size in zip(X, sizes.tolist()):
+        n_rows = X[name].shape[0] if hasattr(X[name], "shape") else len(X[name])
+        if n_rows != size:
+            raise ValueError(f"X and y of task {name!r} have different lengths: {n_rows} rows and {size} targets.")
+    return observed
+
+
+def union_classes(tasks: tuple[Task, ...]) -> NDArray:
+    """All classes of all tasks, sorted: the columns of predict_proba in the long form."""
+    present = [task.classes for task in tasks if task.classes is not None]
+    return np.unique(np.concatenate([one.astype(common_dtype([each.dtype for each in present])) for one in present]))
+
+
+def common_dtype(dtypes: list[np.dtype]) -> np.dtype:
+    """A dtype that holds them all without turning a number into a string."""
+    numeric = [dtype.kind in "biuf" for dtype in dtypes]
+    if all(numeric) or all(dtype.kind == "U" for dtype in dtypes):
+        return np.result_type(*dtypes)
+    return np.dtype(object)
+
+
+def _spread(probabilities: NDArray, task: Task, classes: NDArray) -> NDArray:
+    """Columns of a task's classes among the columns of all classes, zero for the others."""
+    spread = np.zeros((len(probabilities), len(classes)))
+    spread[:, np.searchsorted(classes, task.classes)] = probabilities
+    return spread
+
+
+def require_same_tasks(X: Mapping[Hashable, Any], y: Any) -> None:
+    if not isinstance(y, Mapping):
+        raise ValueError(f"With a dict of X, y must be a dict with the same tasks, got {type(y).__name__}.")
+    if not X:
+        raise ValueError("X is an empty dict; give a table for at least one task.")
+    for name in X:
+        if name not in y:
+            raise ValueError(f"X and y must have the same tasks: {name!r} is in X but not in y, which has "
+                             f"{listed(list(y))}.")
+    for name in y:
+        if name not in X:
+            raise ValueError(f"X and y must have the same tasks: {name!r} is in y but not in X, which has "
+                             f"{listed(list(X))}.")
+
+
+def _positions(given: Mapping[Hashable, Any], names: tuple[Hashable, ...], what: str) -> list[int]:
+    known = {name: t for t, name in enumerate(names)}
+    for name in given:
+        if name not in known:
+            raise ValueError(f"{what} holds the task {name!r}, which fit did not see; the known tasks are {listed(names)}.")
+    return [known[name] for name in given]
+
+
+def _known(observed: Observed, names: tuple[Hashable, ...]) -> Observed:
+    _positions(dict.fromkeys(observed.names), names, "y")
+    return observed
+

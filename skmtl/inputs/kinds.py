@@ -1,0 +1,252 @@
+"""Which kind every task is, read off its targets or declared, and its targets encoded accordingly."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmtl.inputs.observed import Observed
+from skmtl.inputs.statistics import Statistics, column_statistics, extremes, n_distinct, row_statistics
+from skmtl.tasks import KINDS, Task
+
+#: Integers with at most this many distinct values might well be classes: say how to declare them.
+FEW_DISTINCT = 10
+
+
+@dataclass(frozen=True)
+class TargetRules:
+    """What an estimator accepts as targets.
+
+    Attributes
+    ----------
+    estimator : str
+        Its name in errors.
+    accepts : {"numbers", "classes", "any"}
+    number_kind : {"regression", "count"}
+        Kind of a numeric task where `accepts` is "numbers".
+    kinds : dict of {task: kind}, or None
+        Declared by the user; overrides what is read off the targets.
+    """
+
+    estimator: str
+    accepts: str
+    number_kind: str = "regression"
+    kinds: Mapping[Hashable, str] | None = None
+
+
+def encode(observed: Observed, rules: TargetRules) -> tuple[tuple[Task, ...], NDArray]:
+    """Tasks with their kinds, and targets as numbers or class codes 0 .. n_classes - 1.
+
+    Parameters
+    ----------
+    observed : Observed
+        Every task has at least one target.
+    rules : TargetRules
+
+    Returns
+    -------
+    tasks : tuple of Task
+    y : float64 ndarray, in the layout of ``observed.values``
+        The very same array where nothing had to be encoded.
+
+    Raises
+    ------
+    ValueError
+        Naming the task whose targets do not fit its kind or the estimator.
+    """
+    kinds = _decide_kinds(observed, rules)
+    values = _counts_checked(_labels_as_numbers(observed, kinds), kinds)
+    is_class = np.array([kind == "classes" for kind in kinds])
+    if not is_class.any():
+        return tuple(Task(name, kind) for name, kind in zip(observed.names, kinds)), values.values
+    if observed.task_of_row is None:
+        classes, y = _encode_columns(values, is_class)
+    else:
+        classes, y = _encode_rows(values, is_class)
+    tasks = []
+    for t, (name, kind) in enumerate(zip(observed.names, kinds)):
+        if kind != "classes":
+            tasks.append(Task(name, kind))
+            continue
+        declared = rules.kinds.get(name) if rules.kinds else None
+        _check_n_classes(name, classes[t], declared, rules)
+        tasks.append(Task(name, "binary" if len(classes[t]) == 2 else "multiclass", classes[t]))
+    return tuple(tasks), y
+
+
+def check_kinds(kinds: Mapping[Hashable, str] | None, names: tuple[Hashable, ...]) -> None:
+    """ValueError unless every declared task exists and its kind is one of `KINDS`."""
+    if kinds is None:
+        return
+    if not isinstance(kinds, Mapping):
+        raise ValueError(f"kinds must be a dict such as {{'task': 'binary'}} or None, got {kinds!r}.")
+    for name, kind in kinds.items():
+        if name not in names:
+            raise ValueError(f"kinds names the unknown task {name!r}; the tasks are {listed(names)}.")
+        if kind not in KINDS:
+            raise ValueError(f"kinds[{name!r}] must be one of {list(KINDS)}, got {kind!r}.")
+
+
+def listed(names: tuple[Hashable, ...] | list, limit: int = 10) -> str:
+    """Names for an error message, the first few of many."""
+    names = list(names)
+    more = f", ... ({len(names)} in all)" if len(names) > limit else ""
+    return "[" + ", ".join(map(repr, names[:limit])) + more + "]"
+
+
+def _decide_kinds(observed: Observed, rules: TargetRules) -> list[str]:
+    """Per task "regression", "count" or "classes" (how many is not yet known)."""
+    check_kinds(rules.kinds, observed.names)
+    n_tasks = len(observed.names)
+    if rules.accepts == "numbers":
+        for name, labels in zip(observed.names, observed.labels):
+            if labels is not None and labels.dtype.kind != "b":
+                raise ValueError(f"Task {name!r} holds {_example(labels)}; {rules.estimator} accepts numbers only. "
+                                 "For classes use LowRankClassifier or LowRankMultiTask.")
+        return [rules.number_kind] * n_tasks
+    declared = rules.kinds or {}
+    numbers = np.array([labels is None for labels in observed.labels])
+    open_ = numbers & np.array([name not in declared for name in observed.names])
+    statistics = column_statistics if observed.task_of_row is None else row_statistics
+    found = statistics(observed, open_) if open_.any() else None
+    if rules.accepts == "classes":
+        _refuse_fractions(observed, found, rules)
+        return ["classes"] * n_tasks
+    kinds = []
+    for t, name in enumerate(observed.names):
+        kind = declared.get(name)
+        if kind in ("regression", "count"):
+            labels = observed.labels[t]
+            if labels is not None and labels.dtype.kind not in "biuf":
+                raise ValueError(f"Task {name!r} is declared {kind!r} but holds {_example(labels)}; a {kind} task "
+                                 "needs numbers.")
+        elif kind is not None or found is None or not open_[t] or (found.differ[t] and not found.more_than_two[t]):
+            kind = "classes"
+        else:
+            kind = "regression"
+        kinds.append(kind)
+    if found is not None:
+        _warn_of_few_integers(observed, found)
+    return kinds
+
+
+def _refuse_fractions(observed: Observed, found: Statistics | None, rules: TargetRules) -> None:
+    if found is None or not found.fractional.any():
+        return
+    t = int(np.argmax(found.fractional))
+    raise ValueError(f"Unknown label type: task {observed.names[t]!r} holds continuous numbers (for example "
+                     f"{found.fraction[t]:.6g}); {rules.estimator} expects classes. "
+                     "For numbers use LowRankRegressor or LowRankMultiTask.")
+
+
+def _warn_of_few_integers(observed: Observed, found: Statistics) -> None:
+    suspects = np.flatnonzero(found.more_than_two & ~found.fractional)
+    few = [observed.names[t] for t in suspects[n_distinct(observed, suspects, FEW_DISTINCT + 1) <= FEW_DISTINCT]]
+    if few:
+        warnings.warn(
+            f"Tasks {listed(few)} hold whole numbers with at most {FEW_DISTINCT} distinct values and are learned as "
+            f"regression. If they are classes, declare kinds={{{few[0]!r}: 'multiclass'}}; to keep them as they are "
+            f"without this warning, kinds={{{few[0]!r}: 'regression'}}.",
+            UserWarning, stacklevel=2,
+        )
+
+
+def _check_n_classes(name: Hashable, classes: NDArray, declared: str | None, rules: TargetRules) -> None:
+    if len(classes) < 2:
+        raise ValueError(f"Task {name!r} has one class only ({classes[0]!r}); {rules.estimator} needs at least two "
+                         "classes in every classification task.")
+    if declared == "binary" and len(classes) > 2:
+        raise ValueError(f"Task {name!r} is declared 'binary' but has {len(classes)} classes: "
+                         f"{listed(classes.tolist())}.")
+
+
+def _labels_as_numbers(observed: Observed, kinds: list[str]) -> Observed:
+    """Numeric tasks whose targets came as labels (booleans, numeric categories) get the labels' numbers."""
+    tasks = [t for t, kind in enumerate(kinds) if kind != "classes" and observed.labels[t] is not None]
+    if not tasks:
+        return observed
+    observed = observed.writable()
+    if observed.task_of_row is None:
+        for t in tasks:
+            rows = observed.rows_of(t)
+            observed.values[rows, t] = observed.labels[t].astype(np.float64)[observed.values[rows, t].astype(np.intp)]
+        return observed
+    # One table of all tasks' labels, in which every task's codes start at its own offset.
+    numbers = np.concatenate([observed.labels[t].astype(np.float64) for t in tasks])
+    offset = np.full(len(kinds), -1)
+    offset[tasks] = np.concatenate([[0], np.cumsum([len(observed.labels[t]) for t in tasks])[:-1]])
+    rows = np.flatnonzero(offset[observed.task_of_row] >= 0)
+    codes = observed.values[rows].astype(np.intp)
+    observed.values[rows] = numbers[offset[observed.task_of_row[rows]] + codes]
+    return observed
+
+
+def _counts_checked(observed: Observed, kinds: list[str]) -> Observed:
+    """The same; ValueError where a count task has a negative target or nothing but zeros."""
+    tasks = np.flatnonzero([kind == "count" for kind in kinds])
+    if not len(tasks):
+        return observed
+    low, high = extremes(observed, tasks)
+    if (low < 0).any():
+        t = int(np.argmax(low < 0))
+        raise ValueError(f"Task {observed.names[tasks[t]]!r} is a count task but holds the negative target "
+                         f"{low[t]:.6g}; counts are >= 0.")
+    if (high == 0).any():
+        t = int(np.argmax(high == 0))
+        raise ValueError(f"Task {observed.names[tasks[t]]!r} is a count task but all its targets are zero; a count "
+                         "task needs at least one positive target.")
+    return observed
+
+
+def _encode_columns(observed: Observed, is_class: NDArray) -> tuple[dict[int, NDArray], NDArray]:
+    """Classes per classification task, and the matrix with codes in their columns."""
+    classes = {}
+    for t in np.flatnonzero(is_class):
+        column = observed.values[:, t]
+        rows = observed.rows_of(t)
+        targets = column if len(rows) == len(column) else column[rows]
+        low, high = targets.min(), targets.max()
+        codes: NDArray
+        if np.all((targets == low) | (targets == high)):  # two classes need no sorting
+            numbers = np.array([low, high] if low < high else [low])
+            codes = (targets == high) & (low < high)
+        else:
+            numbers, codes = np.unique(targets, return_inverse=True)
+        classes[t] = _class_labels(observed, t, numbers)
+        if not np.array_equal(numbers, np.arange(len(numbers))):
+            observed = observed.writable()
+            observed.values[rows, t] = codes
+    return classes, observed.values
+
+
+def _encode_rows(observed: Observed, is_class: NDArray) -> tuple[dict[int, NDArray], NDArray]:
+    """Classes per classification task, and labelled rows with codes; no loop over rows or sorting per task."""
+    assert observed.task_of_row is not None
+    rows = np.flatnonzero(is_class[observed.task_of_row])
+    task = observed.task_of_row[rows]
+    numbers, position = np.unique(observed.values[rows], return_inverse=True)
+    # One integer per (task, number): the distinct ones, sorted, are every task's classes in a row.
+    pairs, pair = np.unique(task * len(numbers) + position.reshape(-1), return_inverse=True)
+    bounds = np.searchsorted(pairs, np.arange(len(is_class) + 1) * len(numbers))
+    y = observed.values.copy()
+    y[rows] = pair.reshape(-1) - bounds[task]
+    number_of_pair = numbers[pairs % len(numbers)]
+    classes = {
+        int(t): _class_labels(observed, t, number_of_pair[bounds[t]:bounds[t + 1]]) for t in np.flatnonzero(is_class)
+    }
+    return classes, y
+
+
+def _class_labels(observed: Observed, task: int, numbers: NDArray) -> NDArray:
+    """What the user called the classes that `numbers` stand for."""
+    labels = observed.labels[task]
+    return numbers.astype(observed.dtypes[task]) if labels is None else labels[numbers.astype(np.intp)]
+
+
+def _example(labels: NDArray) -> str:
+    given = "strings" if isinstance(labels[0], str) else f"labels of type {type(labels[0]).__name__}"
+    return f"{given} (for example {labels[0]!r})"
