@@ -48,8 +48,7 @@ def is_missing(column: Any) -> NDArray[np.bool_]:
 def observed_values(column: Any) -> tuple[NDArray[np.intp], NDArray]:
     """The rows of a column that have a target, and the targets there in the dtype natural to them.
 
-    An object array of numbers becomes a numeric array, one of strings an array of strings, so that
-    scikit-learn's metrics recognise what they are given.
+    Of an object array scikit-learn's metrics would not know what it holds.
 
     Parameters
     ----------
@@ -62,12 +61,16 @@ def observed_values(column: Any) -> tuple[NDArray[np.intp], NDArray]:
     """
     column = as_column(column)
     rows = np.flatnonzero(~is_missing(column))
-    values = np.asarray(column)[rows]
-    if values.dtype == object and len(values):
-        natural = np.asarray(values.tolist())
-        mixture = natural.dtype.kind in "US" and set(map(type, values.tolist())) > {str}
-        values = values if mixture or natural.shape != values.shape else natural
-    return rows, values
+    return rows, natural_dtype(np.asarray(column)[rows])
+
+
+def natural_dtype(values: NDArray) -> NDArray:
+    """An object array of numbers as a numeric array, one of strings as an array of strings; all else as it is."""
+    if values.dtype != object or not len(values):
+        return values
+    natural = np.asarray(values.tolist())
+    mixture = natural.dtype.kind in "US" and not set(map(type, values.tolist())) <= {str, np.str_}
+    return values if mixture or natural.shape != values.shape else natural
 
 
 def as_column(values: Any, task: Hashable = None) -> Any:
@@ -84,7 +87,10 @@ def as_column(values: Any, task: Hashable = None) -> Any:
     if isinstance(values, np.ma.MaskedArray):
         if values.dtype.kind == "f":
             return values.filled(np.nan)
-        return values.astype(object).filled(None) if values.mask.any() else values.data
+        array = values.data.astype(object) if np.ma.is_masked(values) else values.data
+        if array is not values.data:
+            array[np.ma.getmaskarray(values)] = None
+        return array
     try:
         array = np.asarray(values)
     except ValueError as error:
@@ -208,8 +214,7 @@ or iterable of (task, column) pairs, default=()
                              "do not fit into one array; take them by name")
         if not columns:
             return np.empty((0, 0), dtype=dtype)
-        families = {"number" if column.dtype.kind in "biuf" else column.dtype.kind for column in columns}
-        common = object if len(families) > 1 else np.result_type(*columns)
+        common = _common_dtype(columns)
         return np.stack([column.astype(common) for column in columns], axis=1).astype(dtype or common, copy=False)
 
     def __array_function__(self, func: Any, types: Any, args: tuple, kwargs: dict) -> Any:
@@ -379,12 +384,20 @@ def _concatenate(parts: list[TaskTargets]) -> TaskTargets:
             raise ValueError(f"The parts of task {task!r} cannot be stacked: their rows have the shapes "
                              f"{sorted(widths)} (probabilities of different numbers of classes?)")
         if any(isinstance(column, np.ndarray) for column in columns):
-            joined[task] = np.concatenate([np.asarray(column) for column in columns])
+            arrays = [np.asarray(column) for column in columns]
+            common = _common_dtype(arrays)
+            joined[task] = np.concatenate([array.astype(common, copy=False) for array in arrays])
         else:
             import pandas as pd
 
             joined[task] = pd.concat(columns, ignore_index=True)
     return _unchecked(joined.items())
+
+
+def _common_dtype(arrays: list[NDArray]) -> np.dtype:
+    """The dtype that holds them all and turns no number into a string: objects where there is none."""
+    families = {"number" if array.dtype.kind in "biuf" else array.dtype.kind for array in arrays}
+    return np.dtype(object) if len(families) > 1 else np.result_type(*arrays)
 
 
 def _plain(value: Any) -> Any:
