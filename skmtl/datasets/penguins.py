@@ -42,6 +42,9 @@ def load_penguins(*, standardized: bool = True, as_frame: bool = False) -> tuple
 
     Notes
     -----
+    The rows are in a random order, always the same; the published table is sorted by species, which
+    would leave folds of consecutive rows without whole classes.
+
     The data are in the public domain (CC0) [1]_ [2]_ and come with the package: nothing is
     downloaded.
 
@@ -62,7 +65,10 @@ def load_penguins(*, standardized: bool = True, as_frame: bool = False) -> tuple
     """
     text = bundled_bytes("penguins.csv").decode("ascii")
     rows = list(csv.DictReader(io.StringIO(text)))
-    column = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    # The file is sorted by species and island: folds of consecutive rows would miss whole classes.
+    # RandomState gives the same order in every version of NumPy.
+    order = np.random.RandomState(0).permutation(len(rows))
+    column = {name: np.array([row[name] for row in rows])[order] for name in rows[0]}
 
     numbers = np.column_stack([_numbers(column[name]) for name in MEASUREMENTS])
     numbers = fill_with_median(numbers)

@@ -43,7 +43,7 @@ def make_multitask(
         raw = X @ W + intercept
 
     basis has orthonormal columns; factors, own_ and the direction of common_ are normal. Before W is
-    scaled, the three parts have the expected sizes (root mean square norm of a column) ``common`` : 1 : ``own``;
+    scaled, the parts have the expected sizes (root mean square norm of a column) ``common`` : 1 : ``own``;
     then W is scaled so that `signal` is the standard deviation of raw, as root mean square over
     the outputs. Given raw, a target is
 
