@@ -28,6 +28,7 @@ FLOOR = {
     "inputs": 2,
     "predictors": 2,
     "scoring": 2,
+    "single_task": 2,
     "solvers": 3,
     "model_selection": 3,
     "estimators": 4,
