@@ -1,0 +1,77 @@
+"""From a `Solution` to the public fitted attributes, in the shapes scikit-learn uses for each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmtl.inputs import Form, union_classes
+from skmtl.solvers import Solution
+from skmtl.tasks import Task
+
+#: Set by some fits only, so that a refit has to remove what an earlier one left.
+OPTIONAL = ("classes_", "feature_names_in_")
+
+
+def fitted_attributes(solution: Solution, tasks: tuple[Task, ...], form: Form) -> dict[str, Any]:
+    """{name: value} of everything that a fit or `add_tasks` leaves on the estimator, its X aside."""
+    # One contiguous row per output: the views below then are what a linear model would hold.
+    rows = np.ascontiguousarray(solution.coef.T)
+    offsets = np.cumsum([0, *(task.n_outputs for task in tasks)]).tolist()
+    outputs = [slice(start, stop) for start, stop in zip(offsets[:-1], offsets[1:])]
+    classes = {task.name: task.classes for task in tasks if task.classes is not None}
+    names = [task.name for task in tasks]
+    convergence = solution.convergence
+    fitted = {
+        "tasks_": names,
+        "basis_": solution.basis,
+        "factors_": _by_task(names, outputs, solution.factors),
+        "common_": solution.common,
+        "own_": None if solution.own is None else _by_task(names, outputs, solution.own),
+        "coef_": _public(tasks, form, [_coef(task, rows[o]) for task, o in zip(tasks, outputs)]),
+        "intercept_": _public(
+            tasks, form, [_intercept(task, solution.intercept[o]) for task, o in zip(tasks, outputs)]
+        ),
+        "classes_by_task_": classes,
+        "target_scale_": dict(zip(names, solution.target_scale.tolist())),
+        "rank_": solution.rank,
+        "objective_": solution.objective,
+        "objective_path_": solution.objective_path,
+        "dual_gap_": solution.dual_gap,
+        "convergence_": convergence,
+        # scikit-learn expects at least one, also where the start was already the answer.
+        "n_iter_": 1 if convergence is None else max(convergence.n_iter, 1),
+        "_solution": solution,
+        "_tasks": tasks,
+        "_form": form,
+    }
+    if classes and form.long:
+        fitted["classes_"] = union_classes(tasks)
+    elif classes and not form.named:
+        fitted["classes_"] = next(iter(classes.values())) if form.flat else list(classes.values())
+    return fitted
+
+
+def _by_task(names: list[Hashable], outputs: list[slice], columns: NDArray) -> dict[Hashable, NDArray]:
+    return {name: columns[:, own] for name, own in zip(names, outputs)}
+
+
+def _coef(task: Task, rows: NDArray) -> NDArray:
+    """(n_features,) of a number, (1, n_features) of two classes, (n_classes, n_features) of more."""
+    return rows[0] if task.classes is None else rows
+
+
+def _intercept(task: Task, intercept: NDArray) -> float | NDArray:
+    return float(intercept[0]) if task.classes is None else intercept
+
+
+def _public(tasks: tuple[Task, ...], form: Form, values: list) -> Any:
+    """{task: value} where tasks have names; else the value of a flat y, an array of numbers, a list."""
+    if form.named or form.long:
+        return {task.name: value for task, value in zip(tasks, values)}
+    if form.flat:
+        return values[0]
+    return np.array(values) if all(task.classes is None for task in tasks) else values

@@ -1,0 +1,303 @@
+"""What every joint linear model can do once a `Solution` is found: fit, answer in kind, score, split, learn more tasks."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from skmtl.estimators.additional import join_solutions, join_tasks, rules_for_new_tasks
+from skmtl.estimators.attributes import OPTIONAL, fitted_attributes
+from skmtl.estimators.callbacks import CallbackSupportMixin, FitProgress, with_callbacks
+from skmtl.estimators.parameters import check_parameters
+from skmtl.estimators.responses import Parts, decisions, linear_predictors, predictions, probabilities
+from skmtl.inputs import Query, TargetRules, as_task_data, scored_targets
+from skmtl.predictors import make_predictors
+from skmtl.scoring import mean_score, score_task
+from skmtl.solvers import Solution, fit_factors
+from skmtl.tasks import TaskData
+
+
+def _has_probabilities(estimator: Any) -> bool:
+    """Before a fit every estimator that accepts classes may have them; then one task of classes is enough."""
+    if not hasattr(estimator, "_tasks"):
+        return estimator._rules().accepts != "numbers"
+    return any(task.classes is not None for task in estimator._tasks)
+
+
+def _has_decisions(estimator: Any) -> bool:
+    """As scikit-learn: not for several outputs of an array; in the long form for two classes only."""
+    if not _has_probabilities(estimator):
+        return False
+    if not hasattr(estimator, "_tasks"):
+        return True
+    if estimator._form.long:
+        return all(task.kind == "binary" for task in estimator._tasks)
+    return estimator._form.named or estimator._form.flat
+
+
+class JointLinearModel(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+    """Mixin for estimators whose tasks share one `Solution`.
+
+    A subclass says which targets it accepts (`_rules`) and how `TaskData` becomes a `Solution` (`_solve`).
+    """
+
+    def _rules(self) -> TargetRules:
+        raise NotImplementedError
+
+    def _solve(self, data: TaskData, start: Solution | None, report: Any) -> Solution:
+        raise NotImplementedError
+
+    @with_callbacks
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Learn all tasks jointly.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features), or dict of {task: such a table}
+            A dict gives every task its own rows. With `task_col`, one column of X holds the task of each row.
+        y : dict of {task: array-like}, TaskTargets, DataFrame, or array-like of shape (n_samples,) or \
+(n_samples, n_tasks)
+            Missing targets are NaN, None, NaT or pandas' NA.
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), TaskTargets, DataFrame, \
+or (where X is one) a dict, default=None
+            Weights >= 0; a weight of 0 is as good as a row (or a target) that is not there.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            Before any work, naming the parameter or the task, what was given and what is allowed.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the solver stopped before `tol` was reached.
+        """
+        check_parameters(self)
+        # What is learned from X goes to a copy: a failure leaves an earlier fit as it was.
+        reader: Any = copy.copy(self)
+        data, form = as_task_data(
+            reader,
+            X,
+            y,
+            sample_weight,
+            rules=self._rules(),
+            task_col=self.task_col,
+            class_weight=getattr(self, "class_weight", None),
+            task_weight=self.task_weight,
+        )
+        progress = FitProgress(self, X, y)
+        solution = self._solve(data, self._start(data), progress.report)
+        fitted = fitted_attributes(solution, data.tasks, form)
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(reader, name):
+                fitted[name] = getattr(reader, name)
+        self._learn(fitted)
+        progress.finish(X, y, fitted)
+        convergence = solution.convergence
+        if convergence is not None and not convergence.converged:
+            warnings.warn(convergence.reason, ConvergenceWarning, stacklevel=3)
+        return self
+
+    def _start(self, data: TaskData) -> Solution | None:
+        """The earlier solution under `warm_start`, as long as it has as many features."""
+        earlier = getattr(self, "_solution", None) if self.warm_start else None
+        return earlier if earlier is not None and len(earlier.basis) == data.n_features else None
+
+    def _learn(self, fitted: dict[str, Any]) -> None:
+        """The only place that sets fitted attributes: all of them at once."""
+        for name in OPTIONAL:
+            if hasattr(self, name) and name not in fitted:
+                delattr(self, name)
+        for name, value in fitted.items():
+            setattr(self, name, value)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_solution")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = True
+        return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.basis_.shape[1]
+
+    def _query(self, X: Any, unseen: bool) -> Query:
+        check_is_fitted(self)
+        return self._form.query(self, X, tuple(self.tasks_), unseen)
+
+    def _raw(self, X: Any) -> tuple[Query, Parts]:
+        query = self._query(X, getattr(self, "common_", None) is not None)
+        return query, linear_predictors(query, self._tasks, self._solution)
+
+    def predict(self, X: Any) -> Any:
+        """Predict every task in the form that `fit` was given.
+
+        Parameters
+        ----------
+        X : as in `fit`
+            After a fit on own rows, one X asks every task, a dict of X each task for its own rows. In the long
+            form a task that was not in fit is predicted by the common part, if there is one.
+
+        Returns
+        -------
+        y : TaskTargets of {task: ndarray of shape (n_samples,)}, dict, or ndarray of shape (n_samples,) or \
+(n_samples, n_tasks)
+            Numbers in the units of the targets, expected counts, class labels.
+        """
+        query, raw = self._raw(X)
+        return self._form.gather(query, self._tasks, predictions(raw, self._tasks), "predict")
+
+    @available_if(_has_probabilities)
+    def predict_proba(self, X: Any) -> Any:
+        """Class probabilities of every classification task.
+
+        Parameters
+        ----------
+        X : as in `predict`
+
+        Returns
+        -------
+        probabilities : TaskTargets of {task: ndarray of shape (n_samples, n_classes)}, dict, ndarray, or list
+            Columns in the order of ``classes_by_task_[task]``; in the long form in that of `classes_`, all
+            classes of all tasks. One y of shape (n_samples,): an array; several columns: a list of arrays.
+        """
+        query, raw = self._raw(X)
+        return self._form.gather(query, self._tasks, probabilities(raw, self._tasks), "predict_proba")
+
+    @available_if(_has_decisions)
+    def decision_function(self, X: Any) -> Any:
+        """Linear predictors of every classification task: log-odds for two classes, scores for more.
+
+        Parameters
+        ----------
+        X : as in `predict`
+
+        Returns
+        -------
+        decisions : TaskTargets of {task: ndarray of shape (n_samples,) or (n_samples, n_classes)}, dict or ndarray
+        """
+        query, raw = self._raw(X)
+        return self._form.gather(query, self._tasks, decisions(raw, self._tasks), "decision_function")
+
+    def score_tasks(self, X: Any, y: Any, sample_weight: Any = None) -> dict[Hashable, float]:
+        """R² of numeric tasks, accuracy of classification tasks, on the rows that have a target.
+
+        Parameters
+        ----------
+        X, y, sample_weight : as in `fit`
+            `y` may hold some of the tasks only.
+
+        Returns
+        -------
+        scores : dict of {task: float}
+            Tasks of `y` that have a target.
+        """
+        query, raw = self._raw(X)
+        predicted = predictions(raw, self._tasks)
+        return {
+            self.tasks_[t]: score_task(self._tasks[t].kind, y_true, predicted[t][rows], weight)
+            for t, rows, y_true, weight in scored_targets(self._form, X, y, sample_weight, self._tasks)
+        }
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Unweighted mean of `score_tasks`: R² of numeric tasks, accuracy of classification tasks.
+
+        Parameters
+        ----------
+        X, y, sample_weight : as in `fit`
+
+        Returns
+        -------
+        score : float
+        """
+        return mean_score(self.score_tasks(X, y, sample_weight).values())
+
+    def transform(self, X: Any) -> NDArray:
+        """The learned representation ``X @ basis_``.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components)
+        """
+        check_is_fitted(self)
+        if isinstance(X, Mapping):
+            raise ValueError("transform takes one table X; transform the tables of a dict one by one.")
+        query = self._query(X, unseen=True)
+        Z = np.asarray(query.X @ self.basis_)
+        if query.order is None:
+            return Z
+        in_place = np.empty_like(Z)
+        in_place[query.order] = Z
+        return in_place
+
+    def split(self) -> dict[Hashable, BaseEstimator]:
+        """One genuine fitted scikit-learn estimator per task, predicting what this model predicts.
+
+        Returns
+        -------
+        predictors : dict of {task: LinearRegression, LogisticRegression or PoissonRegressor}
+            They take X without the column of task labels.
+        """
+        check_is_fitted(self)
+        names = getattr(self, "feature_names_in_", None)
+        if names is not None and self._form.long:
+            names = names[names != self.task_col] if self.task_col in names else np.delete(names, self.task_col)
+        return make_predictors(
+            self._tasks, self._solution.coef, self._solution.intercept, names, self.fit_intercept
+        )
+
+    def add_tasks(self, X: Any, y: Any, sample_weight: Any = None, *, kinds: Any = None) -> Any:
+        """Learn new tasks from few labels: the basis and the common part stay, only new factors are fitted.
+
+        Parameters
+        ----------
+        X, y, sample_weight : as in `fit`, holding new tasks only
+            After a fit on an array, the columns of `y` become further tasks.
+        kinds : dict of {task: kind}, default=None
+            Of the new tasks, where the estimator has the parameter `kinds`.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If a task exists already. The estimator is then as it was.
+        """
+        check_is_fitted(self)
+        rules, class_weight = rules_for_new_tasks(self, kinds)
+        data, form = as_task_data(
+            self, X, y, sample_weight, rules=rules, task_col=self.task_col, class_weight=class_weight, reset=False
+        )
+        tasks, form = join_tasks(self._tasks, self._form, data.tasks, form)
+        new = fit_factors(
+            data,
+            self._solution,
+            alpha=self.alpha,
+            fit_intercept=self.fit_intercept,
+            scale_targets=getattr(self, "scale_targets", "std"),
+        )
+        self._learn(fitted_attributes(join_solutions(self._solution, new), tasks, form))
+        return self

@@ -1,0 +1,57 @@
+"""Constructor parameters checked before any work: what was given, and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+
+def _is_integer(value: Any, at_least: int) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, (bool, np.bool_)) and value >= at_least
+
+
+def _is_number(value: Any) -> bool:
+    # Every comparison with NaN is false, so that NaN is never accepted below.
+    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+
+
+def _is_positive(value: Any) -> bool:
+    return _is_number(value) and 0 < value < np.inf
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, (bool, np.bool_))
+
+
+_Rule = tuple[Callable[[Any], bool], str]
+
+#: {parameter: (test, what is allowed)}; the weights and `kinds` are checked where the tasks are known.
+_RULES: dict[str, _Rule] = {
+    "n_components": (lambda v: v is None or _is_integer(v, 1), "an integer >= 1, or None"),
+    "alpha": (lambda v: _is_number(v) and v >= 0, "a number >= 0 (infinity: no shared part)"),
+    "alpha_common": (lambda v: v is None or _is_positive(v), "a finite number > 0, or None (no common part)"),
+    "alpha_own": (lambda v: v is None or _is_positive(v), "a finite number > 0, or None (no own part)"),
+    "loss": (lambda v: isinstance(v, str) and v in ("squared", "poisson"), "'squared' or 'poisson'"),
+    "scale_targets": (lambda v: v is None or (isinstance(v, str) and v == "std"), "'std' or None"),
+    "n_init": (lambda v: _is_integer(v, 1), "an integer >= 1"),
+    "fit_intercept": (_is_bool, "True or False"),
+    "max_iter": (lambda v: _is_integer(v, 1), "an integer >= 1"),
+    "tol": (_is_positive, "a finite number > 0"),
+    "warm_start": (_is_bool, "True or False"),
+    "verbose": (lambda v: _is_bool(v) or _is_integer(v, 0), "an integer >= 0, or a bool"),
+}
+
+
+def check_parameters(estimator: Any) -> None:
+    """ValueError that names the first parameter of `estimator` with a value that is not allowed."""
+    for name, value in estimator.get_params(deep=False).items():
+        if name not in _RULES:
+            continue
+        is_allowed, allowed = _RULES[name]
+        if not is_allowed(value):
+            raise ValueError(
+                f"The parameter {name!r} of {type(estimator).__name__} must be {allowed}; got {value!r}."
+            )

@@ -1,0 +1,97 @@
+"""Rows to answers: the linear predictor of every task that is asked, and what its kind makes of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmtl.inputs import Query
+from skmtl.losses import LOSSES
+from skmtl.solvers import Solution
+from skmtl.tasks import Task
+
+#: Responses by position of the task; -1 stands for the tasks that were not in fit.
+Parts = dict[int, NDArray]
+
+
+def linear_predictors(query: Query, tasks: tuple[Task, ...], solution: Solution) -> Parts:
+    """``raw = X @ coef + intercept`` of every task asked, each of shape (n_rows, n_outputs).
+
+    Raises
+    ------
+    ValueError
+        If tasks that were not in fit are asked, and the fitted tasks differ in kind or classes.
+    """
+    # Plain ints: slicing by NumPy's is several times slower, and there may be thousands of tasks.
+    offsets = np.cumsum([0, *(task.n_outputs for task in tasks)]).tolist()
+    if query.tasks is None:
+        raw = _raw(query.X, solution.coef, solution.intercept)
+        return {t: raw[:, offsets[t] : offsets[t + 1]] for t in range(len(tasks))}
+    assert query.bounds is not None
+    bounds = query.bounds.tolist()
+    parts = {}
+    for i, t in enumerate(query.tasks):
+        X = query.X[bounds[i] : bounds[i + 1]]
+        if t < 0:
+            parts[t] = _common_raw(X, tasks, solution)
+        else:
+            outputs = slice(offsets[t], offsets[t + 1])
+            parts[t] = _raw(X, solution.coef[:, outputs], solution.intercept[outputs])
+    return parts
+
+
+def predictions(raw: Parts, tasks: tuple[Task, ...]) -> Parts:
+    """Numbers, and class labels in the dtype they had in fit, each of shape (n_rows,)."""
+    return {t: _predicted(tasks[t], part) for t, part in raw.items()}
+
+
+def probabilities(raw: Parts, tasks: tuple[Task, ...]) -> Parts:
+    """Classification tasks only: shape (n_rows, n_classes)."""
+    return {t: _probabilities(tasks[t], part) for t, part in raw.items() if tasks[t].classes is not None}
+
+
+def decisions(raw: Parts, tasks: tuple[Task, ...]) -> Parts:
+    """Classification tasks only: shape (n_rows,) for two classes, (n_rows, n_classes) for more."""
+    return {
+        t: part if part.shape[1] > 1 else part[:, 0]
+        for t, part in raw.items()
+        if tasks[t].classes is not None
+    }
+
+
+def _raw(X: Any, coef: NDArray, intercept: NDArray) -> NDArray:
+    raw = X @ coef
+    raw += intercept
+    return raw
+
+
+def _common_raw(X: Any, tasks: tuple[Task, ...], solution: Solution) -> NDArray:
+    """What the common part and the mean intercept say, shape (n_rows, 1)."""
+    first = tasks[0]
+    alike = all(
+        task.kind == first.kind and (first.classes is None or np.array_equal(task.classes, first.classes))
+        for task in tasks
+    )
+    if not alike or first.n_outputs > 1:
+        raise ValueError(
+            "X holds a task that fit did not see. The common part can answer for it only if all fitted tasks "
+            "are of one kind: numbers, or the same two classes."
+        )
+    assert solution.common is not None
+    return (X @ solution.common + solution.intercept.mean())[:, np.newaxis]
+
+
+def _predicted(task: Task, raw: NDArray) -> NDArray:
+    if task.classes is None:
+        return LOSSES[task.kind].inverse_link(raw[:, 0])
+    codes = raw.argmax(axis=1) if raw.shape[1] > 1 else (raw[:, 0] > 0).astype(np.intp)
+    return task.classes[codes]
+
+
+def _probabilities(task: Task, raw: NDArray) -> NDArray:
+    if task.kind == "binary":
+        # Both sides by the link: 1 - p would lose every digit of a small probability.
+        raw = np.concatenate([-raw, raw], axis=1)
+    return LOSSES[task.kind].inverse_link(raw)
