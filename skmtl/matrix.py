@@ -1,7 +1,7 @@
 """The table of features as a linear operator: centred, dense or CSR, float64 or float32.
 
-``FeatureMatrix`` stands for ``X - 1 centre'``. Dense X is centred once in a copy; sparse X is
-centred by algebra, because subtracting would fill it.
+``FeatureMatrix`` stands for ``X - 1 centre'``, centred by algebra: subtracting would copy a dense X and fill a
+sparse one. Where rounding would show, in second moments, chunks of rows are centred one at a time.
 """
 
 from __future__ import annotations
@@ -31,26 +31,22 @@ def column_means(X, row_weights: NDArray | None = None) -> NDArray:
     return np.asarray(sums / total)
 
 
-def cross_products(X, centre: NDArray, row_weights: NDArray | None, other: NDArray | None = None) -> NDArray:
-    """``(X - centre)' diag(row_weights) (X - centre)``, or the same with `other` on the right.
+def second_moments(X: NDArray, centre: NDArray | None, row_weights: NDArray) -> NDArray:
+    """``(X - centre)' diag(row_weights) (X - centre)`` of a dense X.
 
     Works on chunks of rows, so that a centred copy of X never exists: centring after the product
     would cancel where a column is far from zero.
     """
-    n_features = X.shape[1]
-    width = n_features if other is None else other.shape[1]
-    result = np.zeros((n_features, width))
-    for rows in row_chunks(X.shape[0], max(n_features, 512) // 4):
-        chunk = X[rows] - centre
-        right = chunk if other is None else other[rows]
-        if row_weights is not None:
-            right = right * row_weights[rows, np.newaxis]
-        result += chunk.T @ right
+    roots = np.sqrt(row_weights)[:, np.newaxis]
+    result = np.zeros((X.shape[1], X.shape[1]))
+    for rows in row_chunks(X.shape[0], max(X.shape[1], 512) // 4):
+        chunk = X[rows] * roots[rows] if centre is None else (X[rows] - centre) * roots[rows]
+        result += chunk.T @ chunk
     return result
 
 
 class FeatureMatrix:
-    """``X - 1 centre'`` as an operator on narrow matrices.
+    """``X - 1 centre'`` as an operator on narrow matrices, without a copy of X.
 
     Parameters
     ----------
@@ -60,11 +56,6 @@ class FeatureMatrix:
 
     def __init__(self, X, centre: NDArray | None = None):
         self.is_sparse = sparse.issparse(X)
-        self.original_centre = centre
-        if not self.is_sparse and centre is not None:
-            self.original_centre = centre.astype(X.dtype)
-            X = X - self.original_centre
-            centre = None
         self.X = X
         self.centre = centre
         self.shape: tuple[int, int] = X.shape
@@ -78,8 +69,8 @@ class FeatureMatrix:
             result = np.empty((self.shape[0], columns.shape[1]))
             for rows in row_chunks(*self.shape):
                 np.matmul(self.X[rows].astype(np.float64), columns, out=result[rows])
-            return result
-        result = self.X @ columns
+        else:
+            result = self.X @ columns
         if self.centre is not None:
             result -= self.centre @ columns
         return result
@@ -91,8 +82,8 @@ class FeatureMatrix:
             result = np.zeros((self.shape[1], columns.shape[1]))
             for rows in row_chunks(*self.shape):
                 result += self.X[rows].astype(np.float64).T @ columns[rows]
-            return result
-        result = self.X.T @ columns
+        else:
+            result = self.X.T @ columns
         if sparse.issparse(result):
             result = result.toarray()
         if self.centre is not None:
@@ -111,12 +102,12 @@ class FeatureMatrix:
             return result if self.centre is None else result - (self.centre @ columns)[which]
         for part in row_chunks(len(rows), self.shape[1]):
             np.einsum("ij,ij->i", self.X[rows[part]], by_task[which[part]], out=result[part])
-        return result
+        return result if self.centre is None else result - (self.centre @ columns)[which]
 
     def gram(self, row_weights: NDArray) -> NDArray:
         """``(X - 1 centre')' diag(row_weights) (X - 1 centre')``, dense (n_features, n_features)."""
         if not self.is_sparse:
-            return cross_products(self.X, np.zeros(1), row_weights)
+            return second_moments(self.X, self.centre, row_weights)
         scaled = self.X.multiply(row_weights[:, np.newaxis]).tocsr()
         result = (self.X.T @ scaled).toarray()
         if self.centre is not None:
@@ -128,9 +119,10 @@ class FeatureMatrix:
 
     def squared_column_norms(self, row_weights: NDArray) -> NDArray:
         """Diagonal of `gram`, without the rest of it."""
-        if not self.is_sparse:
-            return np.einsum("ij,ij,i->j", self.X, self.X, row_weights)
-        squares = self.X.multiply(self.X)
+        if self.is_sparse:
+            squares = self.X.multiply(self.X)
+        else:
+            squares = np.square(self.X, dtype=np.float64)
         result = np.asarray(row_weights @ squares).ravel()
         if self.centre is not None:
             sums = np.asarray(row_weights @ self.X).ravel()

@@ -16,7 +16,7 @@ Regression targets arrive divided by their scale, with ``scale_t = 1`` inside th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,6 +66,18 @@ class Block:
         if isinstance(self.weights, float) or values.ndim == self.y.ndim:
             return values * self.weights
         return values * self.weights[..., np.newaxis]
+
+    def loss_and_slope(self, raw: NDArray) -> tuple[float, NDArray]:
+        """Total weighted loss, and its gradient per observation."""
+        if self.loss.is_quadratic:
+            return self.quadratic_loss(raw - self.y)
+        values, gradient, _ = self.loss.evaluate(self.y, raw)
+        return float(np.sum(self.weighted(values))), self.weighted(gradient)
+
+    def quadratic_loss(self, residual: NDArray) -> tuple[float, NDArray]:
+        """As `loss_and_slope` for the squared loss, from ``raw - y``."""
+        slope = self.weighted(residual)
+        return 0.5 * float(np.vdot(slope, residual)), slope
 
     def weight_sums(self) -> NDArray:
         """Total weight of every task, shape (n_tasks,)."""
@@ -158,15 +170,13 @@ class Problem:
         # A task of zero counts only has its optimum at minus infinity; a billionth of an event is as good.
         return np.log(np.maximum(means, 1e-9)) if block.loss.name == "poisson" else means
 
-    def loss_value(self, values: Sequence[NDArray]) -> float:
-        """Sum of the weighted losses, given one unweighted value per observation and block."""
-        return float(sum(np.sum(block.weighted(v)) for block, v in zip(self.blocks, values, strict=True)))
-
-    def duality_gap(self, slopes: Sequence[NDArray], objective: float) -> tuple[float, float]:
-        """Upper bound of ``objective`` minus the optimum without a rank limit, and ``|G|_op``.
+    def duality_gap(self, slopes: Sequence[NDArray], gradient: NDArray, objective: float) -> float:
+        """Upper bound of ``objective`` minus the optimum without a rank limit.
 
         Parameters
         ----------
+        gradient : ndarray of shape (n_features, n_outputs)
+            `coefficient_gradient` of the slopes.
         slopes : one array per block
             Weighted gradient ``u loss'(y, raw)`` at the current point, the intercepts being optimal.
         objective : float
@@ -177,20 +187,18 @@ class Problem:
         With dual variables ``theta = -slopes`` and any c in [0, 1] such that ``c |G|_op <= alpha``,
         ``dual(c) = sum -loss*(-c theta) - c^2 (penalties' dual cost of G)`` is a lower bound of the optimum.
         """
-        gradient = self.coefficient_gradient(slopes)
         norm = spectral_norm(gradient)
         limit = 1.0 if norm <= self.penalties.shared else self.penalties.shared / norm
         ridge_cost = self.penalties.dual_cost(gradient, self.shares_common)
-        per_unit = [_divide_by_weights(block, slope) for block, slope in zip(self.blocks, slopes, strict=True)]
+        losses = [_dual_of_block(block, slope) for block, slope in zip(self.blocks, slopes, strict=True)]
 
         def negative_dual(c: float) -> float:
-            values = [b.loss.dual_value(b.y, -c * s) for b, s in zip(self.blocks, per_unit, strict=True)]
-            return c * c * ridge_cost - self.loss_value(values) - self.constant
+            return c * c * ridge_cost - sum(loss(c) for loss in losses) - self.constant
 
         best = min(negative_dual(limit), negative_dual(0.0))
         if best > negative_dual(limit * (1.0 - 1e-3)):
             best = min(best, minimize_scalar(negative_dual, bounds=(0.0, limit), method="bounded").fun)
-        return max(objective + best, 0.0), norm
+        return max(objective + best, 0.0)
 
 
 def with_ones(scores: NDArray) -> NDArray:
@@ -198,8 +206,15 @@ def with_ones(scores: NDArray) -> NDArray:
     return np.concatenate([scores, np.ones((len(scores), 1))], axis=1)
 
 
-def _divide_by_weights(block: Block, slope: NDArray) -> NDArray:
-    """Gradient per unit weight; unobserved cells (weight zero) have none."""
+def _dual_of_block(block: Block, slope: NDArray) -> Callable[[float], float]:
+    """``c -> sum -loss*(-c theta)`` of a block, theta = -slope; per unit weight, as the conjugates are stated."""
     weights = np.asarray(block.weights)
     weights = weights[..., np.newaxis] if weights.ndim and slope.ndim > block.y.ndim else weights
-    return np.divide(slope, weights, out=np.zeros_like(slope), where=weights > 0)
+    if block.loss.is_quadratic:
+        # A polynomial in c, so that the data are passed once.
+        inverse = np.divide(1.0, weights, out=np.zeros_like(weights, dtype=float), where=weights > 0)
+        linear, square = -float(np.vdot(slope, block.y)), 0.5 * float(np.sum(slope * slope * inverse))
+        return lambda c: c * linear - c * c * square
+    # Unobserved cells (weight zero) have no dual variable.
+    per_unit = np.divide(slope, weights, out=np.zeros_like(slope), where=weights > 0)
+    return lambda c: float(np.sum(block.weighted(block.loss.dual_value(block.y, -c * per_unit))))

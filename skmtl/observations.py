@@ -28,9 +28,13 @@ _BATCH_ELEMENTS = 1 << 21
 
 def pair_columns(scores: NDArray, first: int, last: int) -> NDArray:
     """Products ``scores[:, i] * scores[:, j]`` for first <= i < last and j >= i, side by side."""
-    if first == last:
-        return np.empty((len(scores), 0))
-    return np.concatenate([scores[:, i : i + 1] * scores[:, i:] for i in range(first, last)], axis=1)
+    p = scores.shape[1]
+    pairs = np.empty((len(scores), (last - first) * p - (last * (last - 1) - first * (first - 1)) // 2))
+    place = 0
+    for i in range(first, last):
+        np.multiply(scores[:, i : i + 1], scores[:, i:], out=pairs[:, place : place + p - i])
+        place += p - i
+    return pairs
 
 
 def pair_batches(n_rows: int, p: int) -> list[tuple[int, int]]:

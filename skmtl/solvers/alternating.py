@@ -119,21 +119,6 @@ def solve(
     return _finish(formulation, best, n_components if n_components is not None else limit)
 
 
-def fit_factors(
-    data: TaskData,
-    solution: Solution,
-    *,
-    alpha: float,
-    fit_intercept: bool = True,
-    scale_targets: str | None = "std",
-) -> Solution:
-    """Factors and intercepts of new tasks under the basis and the common part of `solution`.
-
-    The new tasks' own parts are zero: what the basis and the common part cannot say is left to noise.
-    """
-    raise NotImplementedError
-
-
 def _silent(iteration: int, objective: float, decrement: float) -> None:
     pass
 
@@ -160,7 +145,7 @@ def _starts(
     gradient = problem.coefficient_gradient(null.slopes)
     n_columns = settings.first_rank
     if _is_scarce(problem) and settings.first_rank < min(gradient.shape):
-        n_columns = min(4 * settings.first_rank, *gradient.shape)
+        n_columns = min(4 * settings.first_rank, 2 * settings.first_rank + 10, *gradient.shape)
     starts = [spectral_basis(gradient, preconditioner, ridge, n_columns)]
     for _ in range(n_init - 1):
         starts.append(random_basis(preconditioner, ridge, n_columns, n_features, rng))
@@ -237,11 +222,9 @@ def _descend(
 
 def _certificate(problem: Problem, point: Point) -> tuple[float, NDArray | None]:
     """The duality gap, and directions outside the basis that would lower the objective (None: there are none)."""
-    gap, norm = problem.duality_gap(point.slopes, point.value)
-    alpha = problem.penalties.shared
-    if norm <= alpha:
-        return gap, None
     gradient = problem.coefficient_gradient(point.slopes)
+    gap = problem.duality_gap(point.slopes, gradient, point.value)
+    alpha = problem.penalties.shared
     basis = point.basis[:, : point.n_free]
     if basis.shape[1]:
         span = np.linalg.qr(basis)[0]

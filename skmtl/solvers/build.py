@@ -16,14 +16,15 @@ from skmtl.tasks import TaskData
 _MATRIX_SHARE = 0.15
 
 
-def make_blocks(data: TaskData, scale_targets: str | None, pool_scales: bool) -> tuple[list[Block], NDArray]:
+def make_blocks(data: TaskData, scale_targets: str | None, shared_scale: float | None = None) -> tuple[list[Block], NDArray]:
     """Blocks of tasks with one loss and number of outputs, and the scale of every task.
 
     Parameters
     ----------
     scale_targets : {"std", None}
-    pool_scales : bool
-        One scale for all regression tasks: a common coefficient vector has one unit.
+    shared_scale : float, optional
+        One scale for all regression tasks, because a common coefficient vector has one unit; NaN lets
+        the targets decide it.
 
     Returns
     -------
@@ -43,9 +44,9 @@ def make_blocks(data: TaskData, scale_targets: str | None, pool_scales: bool) ->
         inside = np.ones(len(tasks))
         if scale_targets is not None and (kind == "regression" or is_mixed):
             scale = _null_scale(kind, n_outputs, observations, y, weights)
-            if pool_scales and kind == "regression":
-                sums = observations.task_sums(np.broadcast_to(weights, y.shape))
-                scale = np.full(len(tasks), np.sqrt(np.sum(sums * scale**2) / np.sum(sums)))
+            if shared_scale is not None and kind == "regression":
+                pooled = np.sqrt(np.mean(scale**2)) if np.isnan(shared_scale) else shared_scale
+                scale = np.full(len(tasks), pooled)
             scales[tasks] = scale
             if kind == "regression":
                 y = y / observations.spread(scale)

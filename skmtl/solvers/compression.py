@@ -80,6 +80,11 @@ def is_complete_squared(data: TaskData) -> bool:
     )
 
 
+def is_long(data: TaskData) -> bool:
+    """Whether tasks with own rows have clearly more of them than features, so that compression pays."""
+    return data.n_rows > 1.3 * len(data.tasks) * data.n_features
+
+
 def compress_complete(
     data: TaskData, penalties: Penalties, fit_intercept: bool, scale_targets: str | None, pool_scales: bool
 ) -> tuple[Compressed, NDArray]:
@@ -145,7 +150,7 @@ def compress_labelled(
         centres, means = np.zeros((1, n_features)), np.zeros(n_tasks)
         rows, targets = X * roots[:, np.newaxis], block.y * roots
     constant = 0.0
-    if len(rows) > 1.3 * n_tasks * n_features:
+    if is_long(data):
         grams, moments = _task_moments(rows, targets, offsets)
         squares = np.add.reduceat(targets**2, offsets[:-1])
         small_rows, small_targets = _factor_moments(grams, moments[:, :, np.newaxis])

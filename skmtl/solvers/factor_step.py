@@ -87,9 +87,11 @@ def eliminate(
         for place, block in enumerate(problem.blocks)
     ]
     metric = np.eye(k) if prior is None else prior
+    inverse_metric = _inverse(metric)
+    root, inverse_root = _sqrt_and_inverse(basis_gram)
     with_newton = not problem.is_quadratic
     for _ in range(_MAX_ROUNDS if k or with_newton else 1):
-        precision = alpha * _inverse(metric)
+        precision = alpha * inverse_metric
         decrement = sum(step.advance(precision) for step in steps)
         if not k or prior is not None:
             if decrement <= tolerance:
@@ -97,29 +99,29 @@ def eliminate(
             continue
         free = np.concatenate([step.free for step in steps])
         factor_gram = free.T @ free
-        penalty = _penalty(metric, basis_gram, factor_gram)
-        metric_after, trace_norm = _balancing_metric(basis_gram, factor_gram)
+        penalty = 0.5 * (np.sum(basis_gram * metric) + np.sum(factor_gram * inverse_metric))
+        middle, inverse_middle = _sqrt_and_inverse(root @ factor_gram @ root)
+        trace_norm = np.trace(middle)
         if decrement + alpha * (penalty - trace_norm) <= tolerance or trace_norm <= 0.0:
             break
-        metric = metric_after
+        metric, inverse_metric = inverse_root @ middle @ inverse_root, root @ inverse_middle @ root
     new_factors, new_intercepts = factors.copy(), intercepts.copy()
-    values, slopes = [], []
+    loss, slopes = problem.constant, []
     for step in steps:
         new_factors[step.block.outputs, :k] = step.free
         new_intercepts[step.block.outputs] = step.intercepts
         value, slope = step.finish()
-        values.append(value)
-        slopes.append(step.block.weighted(slope))
+        loss += value
+        slopes.append(slope)
     free = new_factors[:, :k]
     factor_gram = free.T @ free
     if prior is not None or not k:
         gauge, inverse_gauge = np.eye(k), np.eye(k)
-        penalty = alpha * _penalty(metric, basis_gram, factor_gram)
+        penalty = 0.5 * alpha * (np.sum(basis_gram * metric) + np.sum(factor_gram * inverse_metric))
     else:
         # The gauge that suits the final factors best, whatever metric they were solved in.
-        gauge, inverse_gauge, trace_norm = _gauge(basis_gram, factor_gram)
+        gauge, inverse_gauge, trace_norm = _gauge(root, inverse_root, factor_gram)
         penalty = alpha * trace_norm
-    loss = problem.loss_value(values) + problem.constant
     return Eliminated(new_factors, new_intercepts, gauge, inverse_gauge, loss + penalty, slopes)
 
 
@@ -155,13 +157,13 @@ class _QuadraticStep:
         self.free = solve_systems(self.grams + precision, self.moments)
         return 0.0
 
-    def finish(self) -> tuple[NDArray, NDArray]:
-        """Loss value and gradient per observation."""
+    def finish(self) -> tuple[float, NDArray]:
+        """Total weighted loss, and its gradient per observation."""
         if self.problem.fit_intercept:
             self.intercepts = (self.target_sum - np.sum(self.ones * self.free, axis=1)) / self.total
         raw = _block_raw(self.problem, self.block, self.scores, self.free, self.frozen, self.intercepts)
-        residual = raw - self.targets
-        return 0.5 * residual**2, residual
+        raw -= self.targets
+        return self.block.quadratic_loss(raw)
 
 
 class _NewtonStep:
@@ -254,9 +256,9 @@ class _NewtonStep:
         penalty = penalty.reshape(observations.n_tasks, observations.n_outputs).sum(axis=1)
         return observations.task_sums(self.block.weighted(values)) + penalty
 
-    def finish(self) -> tuple[NDArray, NDArray]:
-        """Loss value and gradient per observation."""
-        return self.state[0], self.state[1]
+    def finish(self) -> tuple[float, NDArray]:
+        """Total weighted loss, and its gradient per observation."""
+        return float(np.sum(self.block.weighted(self.state[0]))), self.block.weighted(self.state[1])
 
 
 def solve_systems(matrices: NDArray, right: NDArray) -> NDArray:
@@ -295,27 +297,15 @@ def _floor_intercepts(whole: NDArray, c: int, q: int, k: int) -> NDArray:
 
 def _sqrt_and_inverse(gram: NDArray) -> tuple[NDArray, NDArray]:
     """Symmetric square root of a positive semidefinite matrix and its (pseudo-)inverse."""
+    if not len(gram):
+        return gram, gram
     values, vectors = np.linalg.eigh(gram)
     root = np.sqrt(np.maximum(values, 1e-28 * max(values[-1], 1e-300)))
     return (vectors * root) @ vectors.T, (vectors / root) @ vectors.T
 
 
-def _penalty(metric: NDArray, basis_gram: NDArray, factor_gram: NDArray) -> float:
-    """``(tr(B'B N) + sum_t s_t' N^-1 s_t) / 2``."""
-    return 0.5 * float(np.sum(basis_gram * metric) + np.sum(factor_gram * _inverse(metric)))
-
-
-def _balancing_metric(basis_gram: NDArray, factor_gram: NDArray) -> tuple[NDArray, float]:
-    """N of the module docstring, and the trace norm of ``B S``, which is the penalty under it."""
-    root, inverse_root = _sqrt_and_inverse(basis_gram)
-    middle, _ = _sqrt_and_inverse(root @ factor_gram @ root)
-    metric = inverse_root @ middle @ inverse_root
-    return 0.5 * (metric + metric.T), float(np.trace(middle))
-
-
-def _gauge(basis_gram: NDArray, factor_gram: NDArray) -> tuple[NDArray, NDArray, float]:
+def _gauge(root: NDArray, inverse_root: NDArray, factor_gram: NDArray) -> tuple[NDArray, NDArray, float]:
     """R with ``R' B'B R = R^-1 S S' R^-T`` diagonal, largest first; its inverse; the trace norm of ``B S``."""
-    root, inverse_root = _sqrt_and_inverse(basis_gram)
     squares, vectors = np.linalg.eigh(root @ factor_gram @ root)
     squares, vectors = np.maximum(squares[::-1], 0.0), vectors[:, ::-1]
     quarter = np.maximum(squares, 1e-24 * max(squares[0], 1e-300)) ** 0.25

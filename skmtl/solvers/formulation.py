@@ -5,14 +5,14 @@ data                                          what the solver works on
 ============================================  =============================================================
 dense X with fewer rows than features         the row space of X
 squared loss, complete targets                second moments: at most n_features rows (`compress_complete`)
-squared loss, own dense rows                  rows centred per task, compressed where longer than wide
+squared loss, own dense rows, n_t > d or own  rows centred per task, compressed where longer than wide
 anything else                                 the rows as they are; sparse X stays sparse
 ============================================  =============================================================
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from skmtl.solvers.compression import (
     Compressed,
     compress_complete,
     compress_labelled,
+    is_long,
     is_complete_squared,
     to_row_space,
 )
@@ -64,10 +65,10 @@ class Formulation:
     scales: NDArray
     output_scales: NDArray
     intercept_scales: NDArray
-    directions: NDArray | None
-    centre: NDArray | None
-    compressed: Compressed | None
-    alpha_own: float
+    directions: NDArray | None = None
+    centre: NDArray | None = None
+    compressed: Compressed | None = None
+    alpha_own: float = np.inf
 
 
 def formulate(
@@ -90,30 +91,41 @@ def formulate(
         compressed, scales = compress_complete(data, penalties, fit_intercept, scale_targets, pool_scales)
         problem = compressed.problem
     else:
-        blocks, scales = make_blocks(data, scale_targets, pool_scales)
+        blocks, scales = make_blocks(data, scale_targets, np.nan if pool_scales else None)
         if (
             len(blocks) == 1
             and blocks[0].loss.is_quadratic
             and data.task_of_row is not None
             and isinstance(blocks[0].observations, ListedObservations)
             and not sparse.issparse(data.X)
+            and (alpha_own is not None or is_long(data))
         ):
             compressed = compress_labelled(data, blocks[0], penalties, fit_intercept)
             problem = compressed.problem
         else:
             problem = make_problem(data, blocks, penalties, fit_intercept)
-    output_scales = np.concatenate(
-        [np.repeat(scales[b.tasks], b.observations.n_outputs) for b in problem.blocks]
+    return replace(
+        describe(problem, data, scales),
+        directions=directions,
+        centre=centre,
+        compressed=compressed,
+        alpha_own=penalties.own,
     )
-    intercept_scales = np.concatenate(
-        [
-            np.repeat(scales[b.tasks] if b.loss.is_quadratic else np.ones(len(b.tasks)), b.observations.n_outputs)
-            for b in problem.blocks
-        ]
-    )
-    order = output_order(problem.blocks, data)
+
+
+def describe(problem: Problem, data: TaskData, scales: NDArray) -> Formulation:
+    """The formulation of a problem that works on the user's rows and features as they are."""
+    output_scales = [np.repeat(scales[b.tasks], b.observations.n_outputs) for b in problem.blocks]
+    intercept_scales = [
+        scale if b.loss.is_quadratic else np.ones_like(scale)
+        for b, scale in zip(problem.blocks, output_scales, strict=True)
+    ]
     return Formulation(
-        problem, order, scales, output_scales, intercept_scales, directions, centre, compressed, penalties.own
+        problem,
+        output_order(problem.blocks, data),
+        scales,
+        np.concatenate(output_scales),
+        np.concatenate(intercept_scales),
     )
 
 
@@ -135,8 +147,8 @@ def restore(formulation: Formulation, point: Point, n_columns: int) -> Solution:
         intercepts = formulation.compressed.intercepts(coef) * formulation.intercept_scales
     else:
         intercepts = point.intercepts * formulation.intercept_scales
-        if problem.X.original_centre is not None:
-            intercepts = intercepts - problem.X.original_centre @ (coef * formulation.output_scales)
+        if problem.X.centre is not None:
+            intercepts = intercepts - problem.X.centre @ (coef * formulation.output_scales)
     if formulation.directions is not None:
         basis, coef = formulation.directions @ basis, formulation.directions @ coef
         own = None if own is None else formulation.directions @ own

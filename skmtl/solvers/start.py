@@ -26,12 +26,11 @@ def null_point(problem: Problem) -> Point:
     factors = np.outer(problem.shares_common, np.full(n_frozen, problem.penalties.common_factor))
     intercepts = np.concatenate([problem.null_raw(block) for block in problem.blocks])
     empty = np.zeros((n_rows, n_frozen))
-    values, slopes = [], []
+    value, slopes = problem.constant, []
     for block in problem.blocks:
-        value, slope, _ = block.loss.evaluate(block.y, problem.raw(block, empty, factors, intercepts))
-        values.append(value)
-        slopes.append(block.weighted(slope))
-    value = problem.loss_value(values) + problem.constant
+        loss, slope = block.loss_and_slope(problem.raw(block, empty, factors, intercepts))
+        value += loss
+        slopes.append(slope)
     point = Point(np.zeros((n_features, n_frozen)), empty, factors, intercepts, 0, value, slopes)
     if np.isfinite(problem.penalties.own):
         point.own = np.zeros((n_features, problem.n_outputs))
@@ -43,8 +42,11 @@ def curvature_preconditioner(problem: Problem, point: Point) -> Preconditioner:
     """Preconditioner for the mean curvature of an output at `point`."""
     row_weights = np.zeros(problem.X.shape[0])
     for block in problem.blocks:
-        raw = problem.raw(block, point.scores, point.factors, point.intercepts)
-        curvature = block.loss.evaluate(block.y, raw)[2]
+        if block.loss.is_quadratic:
+            curvature = np.ones_like(block.y)
+        else:
+            raw = problem.raw(block, point.scores, point.factors, point.intercepts)
+            curvature = block.loss.evaluate(block.y, raw)[2]
         if block.observations.n_outputs > 1:
             curvature = np.sum(curvature * (1.0 - curvature), axis=-1)
         per_task = block.observations.spread(block.scale**2)
