@@ -42,7 +42,7 @@ def is_missing(column: Any) -> NDArray[np.bool_]:
         import pandas as pd
 
         return np.asarray(pd.isna(array))
-    return (np.equal(array, None) | np.not_equal(array, array)).astype(bool)
+    return (np.equal(array, np.asarray(None)) | np.not_equal(array, array)).astype(bool)
 
 
 def observed_values(column: Any) -> tuple[NDArray[np.intp], NDArray]:
@@ -65,7 +65,7 @@ def observed_values(column: Any) -> tuple[NDArray[np.intp], NDArray]:
 
 
 def natural_dtype(values: NDArray) -> NDArray:
-    """An object array of numbers as a numeric array, one of strings as an array of strings; all else as it is."""
+    """An object array of numbers as an array of numbers, one of strings as one of strings; else unchanged."""
     if values.dtype != object or not len(values):
         return values
     natural = np.asarray(values.tolist())
@@ -86,10 +86,9 @@ def as_column(values: Any, task: Hashable = None) -> Any:
         return _from_polars(values)
     if isinstance(values, np.ma.MaskedArray):
         if values.dtype.kind == "f":
-            return values.filled(np.nan)
-        array = values.data.astype(object) if np.ma.is_masked(values) else values.data
-        if array is not values.data:
-            array[np.ma.getmaskarray(values)] = None
+            return np.ma.filled(values, np.nan)
+        array = np.array(values.data, dtype=object if np.ma.is_masked(values) else None)
+        array[np.ma.getmaskarray(values)] = None
         return array
     try:
         array = np.asarray(values)
@@ -114,10 +113,10 @@ class TaskTargets(dict):
     ----------
     columns : mapping {task: array-like of shape (n_rows,) or (n_rows, m)}, pandas or polars DataFrame, \
 or iterable of (task, column) pairs, default=()
-        Columns may be NumPy arrays, lists, pandas or polars Series of any dtype. A missing target is NaN, None,
-        NaT or pandas' NA. Two-dimensional columns hold class probabilities, as ``predict_proba`` returns them.
-        They are kept as NumPy arrays, except that categorical columns stay pandas Series; an index is dropped:
-        rows are matched by position.
+        Columns may be NumPy arrays, lists, pandas or polars Series of any dtype. A missing target is NaN,
+        None, NaT or pandas' NA. Two-dimensional columns hold class probabilities, as ``predict_proba``
+        returns them. Columns are kept as NumPy arrays, except that categorical ones stay pandas Series; an
+        index is dropped: rows are matched by position.
 
     Attributes
     ----------
@@ -174,7 +173,7 @@ or iterable of (task, column) pairs, default=()
             return super().__getitem__(key)
         if isinstance(key, tuple) and len(key) == 2 and key[1] is Ellipsis:
             return self._cut(key[0])  # how scikit-learn asks for rows
-        if isinstance(key, (slice, range, list)) or hasattr(key, "__array__") and np.ndim(key):
+        if isinstance(key, (slice, range, list)) or (hasattr(key, "__array__") and np.ndim(key)):
             return self._cut(key)
         raise KeyError(f"no task {key!r}; the tasks are {_listed(self)}")
 
@@ -210,12 +209,13 @@ or iterable of (task, column) pairs, default=()
         columns = [np.asarray(column) for column in self.values()]
         wide = [task for task, column in zip(self, columns) if column.ndim > 1]
         if wide:
-            raise ValueError(f"task {wide[0]!r} has several columns (class probabilities?), so that the tasks "
-                             "do not fit into one array; take them by name")
+            raise ValueError(f"Task {wide[0]!r} has several columns (class probabilities?), so the tasks do "
+                             "not fit into one array; take them by name")
         if not columns:
             return np.empty((0, 0), dtype=dtype)
         common = _common_dtype(columns)
-        return np.stack([column.astype(common) for column in columns], axis=1).astype(dtype or common, copy=False)
+        array = np.stack([column.astype(common) for column in columns], axis=1)
+        return array.astype(dtype or common, copy=False)
 
     def __array_function__(self, func: Any, types: Any, args: tuple, kwargs: dict) -> Any:
         if func is np.concatenate and kwargs.get("axis", args[1] if len(args) > 1 else 0) == 0:
@@ -239,13 +239,15 @@ or iterable of (task, column) pairs, default=()
         new = {task: as_column(column, task) for task, column in [*_pairs(columns), *more.items()]}
         for task, column in new.items():
             if column.ndim not in (1, 2):
-                raise ValueError(f"The targets of task {task!r} must have one value per row, got shape {column.shape}")
-        first = next((task for task in (*self, *new) if not (task in new and task in self)), next(iter(new), None))
-        n_rows = len(new[first] if first in new else self[first]) if new else 0
+                raise ValueError(f"The targets of task {task!r} must have one value per row, got shape "
+                                 f"{column.shape}")
+        stays = next((task for task in self if task not in new), None)
+        first = next(iter(new), None) if stays is None else stays
         for task, column in new.items():
+            n_rows = len(new[first] if stays is None else self[first])
             if len(column) != n_rows:
-                raise ValueError(f"All tasks need the same number of rows, NaN or None where a target is missing: "
-                                 f"task {task!r} has {len(column)}, task {first!r} has {n_rows}")
+                raise ValueError("All tasks need the same number of rows, NaN or None where a target is "
+                                 f"missing: task {task!r} has {len(column)}, task {first!r} has {n_rows}")
         super().update(new)
 
     def setdefault(self, task: Hashable, default: Any = None) -> Any:
@@ -276,7 +278,7 @@ or iterable of (task, column) pairs, default=()
         """True for the same tasks with the same targets; missing equals missing."""
         if not isinstance(other, Mapping):
             return NotImplemented
-        return self.keys() == other.keys() and all(_equal(self[task], as_column(other[task])) for task in self)
+        return self.keys() == other.keys() and all(_equal(self[task], other[task]) for task in self)
 
     def __ne__(self, other: Any) -> bool:
         return not self == other
@@ -327,13 +329,13 @@ class _Rows:
         return self._targets._cut(rows)
 
 
-def has_task_names(y: Any) -> bool:
+def is_named(y: Any) -> bool:
     """True for targets that come with names: a mapping, or a pandas or polars DataFrame."""
-    return isinstance(y, Mapping) or hasattr(y, "columns") and hasattr(y, "to_numpy")
+    return isinstance(y, Mapping) or (hasattr(y, "columns") and hasattr(y, "to_numpy"))
 
 
 def take_rows(table: Any, rows: NDArray) -> Any:
-    """Some rows (positions or mask) of an array, sparse matrix, pandas or polars frame, `TaskTargets` or list."""
+    """Some rows (positions or mask) of an array, sparse matrix, frame, Series, `TaskTargets` or list."""
     rows = np.flatnonzero(rows) if rows.dtype.kind == "b" else rows
     if hasattr(table, "iloc"):
         return table.iloc[rows]
@@ -346,11 +348,11 @@ def _pairs(columns: Any) -> Iterator[tuple[Hashable, Any]]:
     """(task, column) of a mapping, a frame or pairs; ValueError for names that occur twice."""
     if isinstance(columns, Mapping):
         yield from columns.items()
-    elif has_task_names(columns):
+    elif is_named(columns):
         names = list(columns.columns)
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"The frame has several columns named {twice!r}; every task needs a name of its own")
+            raise ValueError(f"The frame has several columns named {twice!r}; every task needs its own name")
         yield from ((name, columns[name]) for name in names)
     elif isinstance(columns, np.ndarray) or not isinstance(columns, Iterable):
         raise TypeError("TaskTargets need names: give a dict {task: column} or a DataFrame, "
@@ -410,7 +412,7 @@ def _plain(value: Any) -> Any:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    one, other = np.asarray(one), np.asarray(other)
+    one, other = np.asarray(one), np.asarray(as_column(other))
     missing = is_missing(one)
     return (one.shape == other.shape and np.array_equal(missing, is_missing(other))
             and bool(np.all(one[~missing] == other[~missing])))

@@ -1,0 +1,340 @@
+"""Scores of tasks: R² and accuracy where there is a target, their mean, and scorers for any search."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from inspect import signature
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import get_config
+from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.metrics import get_scorer
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    get_routing_for_object,
+    process_routing,
+)
+
+from skmtl.single_task import Responses, SingleTask, column_of
+from skmtl.targets import as_column, is_named, observed_values, take_rows
+from skmtl.tasks import Task
+
+#: Kinds whose score is R²; the others have accuracy. (R² for counts too, so that the mean over tasks is
+#: a mean of like with like.)
+NUMERIC = ("regression", "count")
+
+
+def score_tasks(
+    tasks: Iterable[Task],
+    y_true: NDArray,
+    y_pred: NDArray,
+    task_of_row: NDArray | None = None,
+    sample_weight: NDArray | None = None,
+) -> NDArray:
+    """R² of every numeric task and accuracy of every classification task, where there is a target.
+
+    ``R² = 1 - sum v (y - predicted)² / sum v (y - mean of y)²``, ``accuracy = sum v [y = predicted] / sum v``
+    with the weights v; all tasks at once, without a loop.
+
+    Parameters
+    ----------
+    tasks : iterable of Task, length n_tasks
+    y_true, y_pred : float64 ndarray of shape (n_rows, n_tasks), or (n_rows,) with `task_of_row`
+        Numbers or class codes, in one of the two layouts of `TaskData`. NaN in `y_true`: no target.
+    task_of_row : intp ndarray of shape (n_rows,), default=None
+    sample_weight : float64 ndarray of shape (n_rows,) or that of `y_true`, default=None
+
+    Returns
+    -------
+    scores : float64 ndarray of shape (n_tasks,)
+        NaN where a score is not defined: no target (of positive weight), or one target only for R².
+    """
+    is_numeric = np.array([task.kind in NUMERIC for task in tasks], dtype=bool)
+    observed = ~np.isnan(y_true)
+    if task_of_row is None:
+        rows, task = np.nonzero(observed)
+    else:
+        rows = np.flatnonzero(observed)
+        task = task_of_row[rows]
+    if sample_weight is None:
+        weight = np.ones(len(rows))
+    else:
+        weight = sample_weight[observed] if sample_weight.shape == y_true.shape else sample_weight[rows]
+    return _scores(is_numeric, task, y_true[observed], y_pred[observed], weight)
+
+
+def _scores(is_numeric: NDArray, task: NDArray, y_true: NDArray, y_pred: NDArray, weight: NDArray) -> NDArray:
+    """Score of every task from its observations, all in one list."""
+
+    def total(values: NDArray) -> NDArray:
+        return np.bincount(task, values, minlength=len(is_numeric))
+
+    n_observed, weights = total((weight > 0).astype(float)), total(weight)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        accuracy = total(weight * (y_true == y_pred)) / weights
+        if not is_numeric.any():
+            return accuracy
+        mean = total(weight * y_true) / weights
+        residual = total(weight * (y_true - y_pred) ** 2)
+        spread = total(weight * (y_true - mean[task]) ** 2)
+        # As scikit-learn has it: constant targets give 1 when predicted exactly, else 0.
+        r2 = np.where(spread > 0, 1 - residual / spread, np.where(residual > 0, 0.0, 1.0))
+    return np.where(is_numeric, np.where(n_observed > 1, r2, np.nan), accuracy)
+
+
+def score_task(kind: str, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
+    """R² (regression, count) or accuracy (binary, multiclass) of one task on the rows that have a target.
+
+    Parameters
+    ----------
+    kind : {"regression", "binary", "multiclass", "count"}
+    y_true : array-like of shape (n_rows,)
+        Numbers or class labels; missing: NaN, None, NaT or pandas' NA.
+    y_pred : array-like of shape (n_rows,)
+    sample_weight : array-like of shape (n_rows,), default=None
+
+    Returns
+    -------
+    score : float
+        NaN without a target (of positive weight), and for R² of a single one.
+
+    Examples
+    --------
+    >>> from skmtl.scoring import score_task
+    >>> score_task("binary", ["yes", None, "no", "no"], ["yes", "yes", "no", "yes"])
+    0.6666...
+    """
+    rows, y_true = observed_values(y_true)
+    y_pred = np.asarray(y_pred)[rows]
+    weight = np.ones(len(rows))
+    if sample_weight is not None:
+        weight = np.asarray(sample_weight, dtype=np.float64)[rows]
+    numeric = kind in NUMERIC
+    if not numeric:
+        y_true, y_pred = (y_true == y_pred).astype(np.float64), np.ones(len(rows))
+    first_task = np.zeros(len(rows), dtype=np.intp)
+    return float(_scores(np.array([numeric]), first_task, y_true.astype(np.float64), y_pred, weight)[0])
+
+
+def mean_score(scores: Iterable[float]) -> float:
+    """Unweighted mean over the tasks whose score is defined.
+
+    Warns
+    -----
+    UndefinedMetricWarning
+        If there is none; the mean is then NaN.
+    """
+    values = np.fromiter(scores, dtype=np.float64)
+    defined = values[~np.isnan(values)]
+    if not len(defined):
+        warnings.warn("No task has a defined score: every one has too few targets.", UndefinedMetricWarning,
+                      stacklevel=2)
+        return float("nan")
+    return float(defined.mean())
+
+
+class TaskScorer:
+    """Score of one task of a multi-task estimator, by any metric for single-task estimators.
+
+    A scorer as ``scoring=`` takes it everywhere in scikit-learn. Rows without a target of the task are left
+    out of X, y and the weights.
+
+    Parameters
+    ----------
+    task : hashable
+        Name of the task; for targets in an array, its column.
+    scoring : str, callable or None, default=None
+        A name that `sklearn.metrics.get_scorer` knows ("roc_auc", "neg_mean_absolute_error", ...), a scorer
+        made by `sklearn.metrics.make_scorer`, or a callable ``(estimator, X, y) -> float``; it is shown an
+        estimator of the one task. None: R² or accuracy. Under metadata routing, request weights of the
+        scorer given here: ``get_scorer("r2").set_score_request(sample_weight=True)``.
+
+    Raises
+    ------
+    KeyError
+        When called, if y does not have the task.
+
+    See Also
+    --------
+    MultiTaskScorer : Several tasks at once, and their mean.
+
+    Examples
+    --------
+    >>> from skmtl.scoring import TaskScorer
+    >>> TaskScorer("sex", "roc_auc")
+    TaskScorer('sex', 'roc_auc')
+    """
+
+    def __init__(self, task: Hashable, scoring: str | Callable | None = None) -> None:
+        self.task = task
+        self.scoring = scoring
+        _scorer(scoring)  # an unknown name is told now, not in the middle of a search
+
+    def __call__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> float:
+        """Score of a fitted `estimator`.
+
+        Parameters
+        ----------
+        estimator : fitted multi-task estimator, or a pipeline or search with one
+        X : array-like of shape (n_rows, n_features), or dict {task: such}
+        y : the targets in any form that ``estimator.fit`` takes
+        sample_weight : array-like of shape (n_rows,), or per task in the form of y, default=None
+        **params : dict
+            Further metadata for `scoring`.
+
+        Returns
+        -------
+        score : float
+            NaN when no row has a target of the task.
+        """
+        if sample_weight is not None:
+            params = {**params, "sample_weight": sample_weight}
+        return _score_one(self.task, self.scoring, Responses(estimator, X), y, params)
+
+    def __repr__(self) -> str:
+        scoring = "" if self.scoring is None else f", {self.scoring!r}"
+        return f"TaskScorer({self.task!r}{scoring})"
+
+    def get_metadata_routing(self) -> Any:
+        """Metadata that `scoring` asks for."""
+        return get_routing_for_object(_scorer(self.scoring))
+
+    def _accept_sample_weight(self) -> bool:
+        # scikit-learn asks its scorers this way before it passes weights without metadata routing.
+        return _takes_weights(self.scoring)
+
+
+class MultiTaskScorer:
+    """Scores of several tasks, and their unweighted mean, in one call.
+
+    For ``scoring=`` where scikit-learn takes several metrics: `cross_validate`, and the searches with
+    ``refit="mean"`` or a task's name. Every task is predicted once for all.
+
+    Parameters
+    ----------
+    scoring : dict {task: str, callable or None}, or None, default=None
+        Metric of every task, as in `TaskScorer`. None: every task of y by R² or accuracy.
+
+    Raises
+    ------
+    ValueError
+        If a task is called "mean".
+
+    Examples
+    --------
+    >>> from skmtl.scoring import MultiTaskScorer
+    >>> MultiTaskScorer({"sex": "roc_auc", "body_mass": None})
+    MultiTaskScorer({'sex': 'roc_auc', 'body_mass': None})
+    """
+
+    def __init__(self, scoring: Mapping[Hashable, str | Callable | None] | None = None) -> None:
+        if scoring is not None and not isinstance(scoring, Mapping):
+            raise TypeError(f"scoring must be a dict {{task: metric}} or None, got {scoring!r}")
+        if scoring is not None and not scoring:
+            raise ValueError("scoring is an empty dict; name at least one task, or give None for all")
+        self.scoring = None if scoring is None else dict(scoring)
+        _refuse_task_named_mean(self.scoring or ())
+        for one in (self.scoring or {}).values():
+            _scorer(one)
+
+    def __call__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> dict:
+        """Scores of a fitted `estimator`; the parameters are those of `TaskScorer`.
+
+        Returns
+        -------
+        scores : dict {task: float, ..., "mean": float}
+            NaN for a task without a target here; the mean is over the others.
+        """
+        scoring, responses = self.scoring, Responses(estimator, X)
+        if scoring is None:
+            scoring = dict.fromkeys(_task_names(y, responses))
+            _refuse_task_named_mean(scoring)
+        without_weights = params
+        if sample_weight is not None:
+            params = {**params, "sample_weight": sample_weight}
+        wanted = {task: params if _takes_weights(one) else without_weights for task, one in scoring.items()}
+        if get_config()["enable_metadata_routing"] and self.scoring is not None:
+            routed = process_routing(self, "score", **params)
+            wanted = {task: routed[_child(i)].score for i, task in enumerate(scoring)}
+        scores = {task: _score_one(task, one, responses, y, wanted[task]) for task, one in scoring.items()}
+        return {**scores, "mean": mean_score(scores.values())}
+
+    def __repr__(self) -> str:
+        return f"MultiTaskScorer({'' if self.scoring is None else repr(self.scoring)})"
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Metadata that the metrics of the tasks ask for."""
+        scorers = {_child(i): _scorer(one) for i, one in enumerate((self.scoring or {}).values())}
+        mapping = MethodMapping().add(caller="score", callee="score")
+        return MetadataRouter(owner=self).add(method_mapping=mapping, **scorers)
+
+    def _accept_sample_weight(self) -> bool:
+        return any(map(_takes_weights, (self.scoring or {None: None}).values()))
+
+
+def _score_one(task: Hashable, scoring: Any, responses: Responses, y: Any, params: dict) -> float:
+    """Score of a task on the rows that have a target of it."""
+    X = responses.X[task] if isinstance(responses.X, Mapping) else responses.X
+    rows, y_true = _rows_of_task(task, responses, y)
+    if not len(rows):
+        return float("nan")
+    weights = params.get("sample_weight")
+    if weights is not None:
+        weights = column_of(weights, task) if is_named(weights) or np.ndim(weights) == 2 else weights
+        params = {**params, "sample_weight": np.asarray(weights, dtype=np.float64)[rows]}
+    X = take_rows(X, rows)
+    return float(_scorer(scoring)(SingleTask(responses, task, X, rows), X, y_true, **params))
+
+
+def _rows_of_task(task: Hashable, responses: Responses, y: Any) -> tuple[NDArray, NDArray]:
+    """The rows with a target of the task, and the targets there."""
+    if responses.task_col is None:
+        return observed_values(column_of(y, task))
+    own = responses.rows_of_label.get(task, np.empty(0, dtype=np.intp))
+    rows, y_true = observed_values(take_rows(as_column(y), own))
+    return own[rows], y_true
+
+
+def _task_names(y: Any, responses: Responses) -> list:
+    if responses.task_col is not None:
+        return list(responses.rows_of_label)
+    if is_named(y):
+        return list(y) if isinstance(y, Mapping) else list(y.columns)
+    return list(range(np.shape(y)[1] if np.ndim(y) == 2 else 1))
+
+
+def _scorer(scoring: str | Callable | None) -> Any:
+    """Something to call as (estimator, X, y)."""
+    if scoring is None:
+        return _default_score
+    if isinstance(scoring, str):
+        return get_scorer(scoring)
+    if not callable(scoring):
+        raise TypeError(f"scoring must be a metric's name, a callable or None, got {scoring!r}")
+    return scoring
+
+
+def _takes_weights(scoring: str | Callable | None) -> bool:
+    scorer = _scorer(scoring)
+    if hasattr(scorer, "_accept_sample_weight"):
+        return scorer._accept_sample_weight()
+    parameters = signature(scorer).parameters.values()
+    return any(one.name == "sample_weight" or one.kind is one.VAR_KEYWORD for one in parameters)
+
+
+def _default_score(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
+    kind = "regression" if getattr(estimator, "classes_", None) is None else "multiclass"
+    return score_task(kind, y, estimator.predict(X), sample_weight)
+
+
+def _refuse_task_named_mean(tasks: Iterable[Hashable]) -> None:
+    if "mean" in tasks:
+        raise ValueError("a task is called 'mean', which is the name of the mean over tasks; rename the task")
+
+
+def _child(position: int) -> str:
+    return f"task_{position}"

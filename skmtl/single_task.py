@@ -1,0 +1,154 @@
+"""One task of a fitted multi-task estimator, seen as an ordinary estimator of scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.metaestimators import available_if
+
+from skmtl.inputs.features import task_labels, task_positions
+from skmtl.inputs.kinds import listed
+from skmtl.targets import is_named, natural_dtype
+
+
+def task_classes(estimator: Any, task: Hashable) -> NDArray | None:
+    """Class labels of a task of a fitted estimator, searched through pipelines and searches; None if numeric.
+
+    Parameters
+    ----------
+    estimator : fitted multi-task estimator, or a pipeline, search or frozen estimator around one
+    task : hashable
+
+    Returns
+    -------
+    classes : ndarray of shape (n_classes,), or None
+    """
+    estimator = last_step(estimator)
+    by_task = getattr(estimator, "classes_by_task_", None)
+    if by_task is None:
+        by_task = getattr(estimator, "classes_", None)
+    if isinstance(by_task, Mapping):
+        return by_task.get(task)
+    return by_task[task] if isinstance(by_task, list) else by_task  # type: ignore[call-overload]
+
+
+def last_step(estimator: Any) -> Any:
+    """The estimator that does the predicting inside pipelines, searches and frozen estimators."""
+    while True:
+        if hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        elif isinstance(getattr(estimator, "steps", None), list):
+            estimator = estimator.steps[-1][1]
+        elif isinstance(estimator, FrozenEstimator):
+            estimator = estimator.estimator
+        else:
+            return estimator
+
+
+class Responses:
+    """What an estimator answers for one X, every method asked once however many tasks are scored."""
+
+    def __init__(self, estimator: Any, X: Any) -> None:
+        self.estimator = estimator
+        self.X = X
+        #: Column of task labels; None unless every row belongs to one task (long form).
+        self.task_col = getattr(last_step(estimator), "task_col", None)
+        self._known: dict[str, Any] = {}
+
+    def of_task(self, task: Hashable, method: str) -> NDArray:
+        """Response for all rows of X (of the task's own X, where X is a dict)."""
+        if method not in self._known:
+            self._known[method] = self.ask(method, self.X)
+        return np.asarray(self.pick(self._known[method], task))
+
+    def ask(self, method: str, X: Any) -> Any:
+        return getattr(self.estimator, method)(X)
+
+    def pick(self, response: Any, task: Hashable) -> Any:
+        """The task's part of a response."""
+        if self.task_col is None:
+            if isinstance(response, list):
+                return response[task]  # type: ignore[call-overload]
+            return column_of(response, task)
+        if np.ndim(response) == 1:
+            return response
+        # Long form: a column per class of any task, sorted; those of this task are wanted.
+        by_task = last_step(self.estimator).classes_by_task_
+        labels = sorted({label for classes in by_task.values() for label in np.asarray(classes).tolist()})
+        return response[:, np.searchsorted(labels, by_task[task])]
+
+    @cached_property
+    def rows_of_label(self) -> dict[Hashable, NDArray]:
+        """Long form: the rows of every task."""
+        labels, position = task_positions(task_labels(self.X, self.task_col))
+        order = np.argsort(position, kind="stable")
+        bounds = np.searchsorted(position[order], np.arange(1, len(labels)))
+        return dict(zip(labels, np.split(order, bounds), strict=True))
+
+
+class SingleTask(BaseEstimator):
+    """One task of a fitted multi-task estimator, in the shape scikit-learn's scorers expect: one X, one y.
+
+    What it is asked of `X`, the `rows` with a target, is taken from `responses`, which all tasks share.
+    """
+
+    def __init__(self, responses: Responses, task: Hashable, X: Any, rows: NDArray) -> None:
+        self.responses = responses
+        self.task = task
+        self.X = X
+        self.rows = rows
+        classes = task_classes(responses.estimator, task)
+        if classes is not None:
+            self.classes_ = natural_dtype(np.asarray(classes))  # objects would be labels of unknown type
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "classifier" if hasattr(self, "classes_") else "regressor"
+        return tags
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def _response(self, method: str, X: Any) -> NDArray:
+        if X is self.X:
+            return self.responses.of_task(self.task, method)[self.rows]
+        return np.asarray(self.responses.pick(self.responses.ask(method, X), self.task))
+
+    def predict(self, X: Any) -> NDArray:
+        return natural_dtype(self._response("predict", X))
+
+    @available_if(lambda self: self._answers("predict_proba"))
+    def predict_proba(self, X: Any) -> NDArray:
+        return self._response("predict_proba", X)
+
+    @available_if(lambda self: self._answers("predict_log_proba"))
+    def predict_log_proba(self, X: Any) -> NDArray:
+        return self._response("predict_log_proba", X)
+
+    @available_if(lambda self: self._answers("decision_function"))
+    def decision_function(self, X: Any) -> NDArray:
+        return self._response("decision_function", X)
+
+    def _answers(self, method: str) -> bool:
+        return hasattr(self, "classes_") and hasattr(self.responses.estimator, method)
+
+
+def column_of(values: Any, task: Hashable) -> Any:
+    """Column of a task, by name or, in an array, by position."""
+    if is_named(values):
+        names = values if isinstance(values, Mapping) else values.columns
+        if task not in names:
+            raise KeyError(f"there is no task {task!r}; the tasks are {listed(list(names))}")
+        return values[task]
+    array = values if hasattr(values, "shape") else np.asarray(values)
+    n_tasks = array.shape[1] if array.ndim == 2 else 1
+    if not isinstance(task, (int, np.integer)) or not 0 <= task < n_tasks:
+        raise KeyError(f"there is no task {task!r}: the targets are an array without names, whose tasks are "
+                       f"0 to {n_tasks - 1}")
+    return array[:, int(task)] if array.ndim == 2 else array
