@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ ACCEPTED: dict[str, Any] = {"accept_sparse": "csr", "dtype": (np.float64, np.flo
 
 
 def read_features(estimator: Any, X: Any, *, reset: bool) -> Any:
-    """One X for all tasks, checked; `n_features_in_` and `feature_names_in_` of `estimator` set or compared."""
+    """One X for all tasks, checked; `n_features_in_` and `feature_names_in_` are set or compared."""
     refuse_duplicate_names(X)
     try:
         return validate_data(estimator, X, reset=reset, **ACCEPTED)
@@ -37,15 +37,16 @@ def stack_features(estimator: Any, tables: Mapping[Hashable, Any], *, reset: boo
     columns = _column_names(first)
     for name, table in tables.items():
         if columns is not None and _column_names(table) != columns:
-            raise ValueError(f"The tables of X must have the same columns in the same order: task {name!r} has "
-                             f"{_described(table)}, task {first_name!r} has {listed(columns)}.")
+            raise ValueError(f"The tables of X must have the same columns in the same order: task {name!r} "
+                             f"has {_described(table)}, task {first_name!r} has {listed(columns)}.")
     refuse_duplicate_names(first)
     parts = [table if type(table) is np.ndarray or sparse.issparse(table) else _table(table, name)
              for name, table in tables.items()]
-    for name, part in zip(names, parts):
+    for name, part in zip(names, parts, strict=True):
         if part.ndim != 2 or part.shape[1] != parts[0].shape[1]:
-            raise ValueError(f"The tables of X must be two-dimensional with the same number of features: task {name!r} "
-                             f"has shape {part.shape}, task {first_name!r} has {parts[0].shape}.")
+            raise ValueError("The tables of X must be two-dimensional with the same number of features: "
+                             f"task {name!r} has shape {part.shape}, task {first_name!r} has "
+                             f"{parts[0].shape}.")
     sizes = np.array([part.shape[0] for part in parts])
     validate_data(estimator, first, reset=reset, skip_check_array=True)  # names and number of features
     some_sparse = any(sparse.issparse(part) for part in parts)
@@ -86,8 +87,8 @@ def task_positions(labels: NDArray) -> tuple[tuple[Hashable, ...], NDArray]:
         distinct, position = np.unique(labels, return_inverse=True)
     except TypeError:
         types = sorted({type(label).__name__ for label in labels.tolist()})
-        raise ValueError(f"The task labels mix types that cannot be ordered ({', '.join(types)}); "
-                         "give all strings, or all numbers.") from None
+        raise ValueError(f"The task labels mix types that cannot be ordered ({', '.join(types)}); give all "
+                         "strings, or all numbers.") from None
     return tuple(distinct.tolist()), position.reshape(-1)
 
 
@@ -96,7 +97,8 @@ def refuse_duplicate_names(table: Any, what: str = "X") -> None:
     columns = _column_names(table)
     if columns is not None and len(set(columns)) < len(columns):
         twice = sorted({name for name in columns if columns.count(name) > 1}, key=str)
-        raise ValueError(f"{what} has duplicate column names: {listed(twice)}; every column needs a name of its own.")
+        raise ValueError(f"{what} has duplicate column names: {listed(twice)}; every column needs a name of "
+                         "its own.")
 
 
 def _column_names(table: Any) -> list | None:
@@ -122,8 +124,8 @@ def _long_table(X: Any, task_col: Any) -> tuple[Any, int]:
     if columns is None:
         X = X.tocsr() if sparse.issparse(X) else np.asarray(X)
         if X.ndim != 2:
-            raise ValueError(f"Expected 2D array, got {X.ndim}D array instead. Reshape your data: the long form is a "
-                             f"table whose column {task_col!r} holds the task of each row.")
+            raise ValueError(f"Expected 2D array, got {X.ndim}D array instead. Reshape your data: the long "
+                             f"form is a table whose column {task_col!r} holds the task of each row.")
     elif task_col in columns:
         return X, columns.index(task_col)
     is_position = isinstance(task_col, (int, np.integer)) and not isinstance(task_col, bool)
@@ -145,18 +147,17 @@ def _labels(X: Any, position: int, task_col: Any) -> NDArray:
         labels = X[:, [position]].toarray()[:, 0] if sparse.issparse(X) else X[:, position]
     missing = is_missing(labels)
     if missing.any():
-        raise ValueError(f"The task column {task_col!r} of X is missing in {int(missing.sum())} rows (the first is row "
-                         f"{int(np.argmax(missing))}); every row needs the label of its task.")
-    if labels.dtype.kind == "f" and np.array_equal(labels, np.floor(labels)) and np.abs(labels).max(initial=0) < 2**53:
-        return labels.astype(np.int64)
-    return labels
+        raise ValueError(f"The task column {task_col!r} of X is missing in {int(missing.sum())} rows (the "
+                         f"first is row {int(np.argmax(missing))}); every row needs the label of its task.")
+    whole = labels.dtype.kind == "f" and np.array_equal(labels, np.floor(labels))
+    return labels.astype(np.int64) if whole and np.abs(labels).max(initial=0) < 2**53 else labels
 
 
-def _with_advice(error: ValueError, estimator: Any, names: list | None = None, parts: list | None = None) -> ValueError:
+def _with_advice(error: ValueError, estimator: Any, names: Sequence = (), parts: Sequence = ()) -> ValueError:
     """scikit-learn's error; where X holds NaN, one that says what helps and which task it was."""
     message = str(error)
     whose = ""
-    for name, part in zip(names or [], parts or []):
+    for name, part in zip(names, parts, strict=True):
         values = np.asarray(part.data if sparse.issparse(part) else part)
         if is_missing(values).any() or (values.dtype.kind == "f" and np.isinf(values).any()):
             whose = f" of task {name!r}"
@@ -164,5 +165,6 @@ def _with_advice(error: ValueError, estimator: Any, names: list | None = None, p
     if "contains NaN" not in message and "contain NaN" not in message:
         return ValueError(f"X{whose}: {message}" if whose else message)
     name = type(estimator).__name__
-    return ValueError(f"Input X{whose} contains NaN. {name} needs complete features: put an imputer before it, for "
-                      f"example make_pipeline(sklearn.impute.SimpleImputer(), {name}()). Missing targets are fine.")
+    return ValueError(f"Input X{whose} contains NaN. {name} needs complete features: put an imputer before "
+                      f"it, for example make_pipeline(sklearn.impute.SimpleImputer(), {name}()). Missing "
+                      "targets are fine.")

@@ -21,7 +21,7 @@ from skmtl.inputs.features import (
 from skmtl.inputs.kinds import listed
 from skmtl.inputs.observed import Observed, observed_array, observed_long, observed_matrix, observed_rows
 from skmtl.inputs.weights import own_weights, shared_weights
-from skmtl.targets import TaskTargets, has_task_names
+from skmtl.targets import TaskTargets, is_named
 from skmtl.tasks import Task
 
 
@@ -62,11 +62,11 @@ class Form(ABC):
 
     @abstractmethod
     def observed(self, X: Any, y: Any, names: tuple[Hashable, ...]) -> Observed:
-        """y as handed to score; tasks in the order of y."""
+        """The y handed to score; tasks in its order."""
 
     @abstractmethod
     def weights(self, sample_weight: Any, observed: Observed) -> NDArray | None:
-        """sample_weight as handed to fit or score, in the layout of `observed`."""
+        """The sample_weight handed to fit or score, in the layout of `observed`."""
 
     @abstractmethod
     def gather(self, query: Query, tasks: tuple[Task, ...], parts: Mapping[int, NDArray], what: str) -> Any:
@@ -85,9 +85,9 @@ class NamedForm(Form):
     def observed(self, X: Any, y: Any, names: tuple[Hashable, ...]) -> Observed:
         if isinstance(X, Mapping):
             return OwnRowsForm().observed(X, y, names)
-        if not has_task_names(y):
-            raise ValueError(f"y must name its tasks, as it did in fit (a dict, TaskTargets or a DataFrame with some of "
-                             f"{listed(names)}), got {type(y).__name__}.")
+        if not is_named(y):
+            raise ValueError("y must name its tasks, as it did in fit (a dict, TaskTargets or a DataFrame "
+                             f"with some of {listed(names)}), got {type(y).__name__}.")
         return _known(observed_matrix(named_columns(y)), names)
 
     def weights(self, sample_weight: Any, observed: Observed) -> NDArray | None:
@@ -110,7 +110,8 @@ class OwnRowsForm(NamedForm):
         if not isinstance(X, Mapping):
             return super().query(estimator, X, names)
         if not X:
-            raise ValueError(f"X is an empty dict; give a table for at least one of the tasks {listed(names)}.")
+            raise ValueError("X is an empty dict; give a table for at least one of the tasks "
+                             f"{listed(names)}.")
         positions = _positions(X, names, "X")
         stacked, sizes = stack_features(estimator, X, reset=False)
         return Query(stacked, positions, np.concatenate([[0], np.cumsum(sizes)]))
@@ -146,7 +147,8 @@ class ArrayForm(Form):
             return parts[0]
         if what != "predict":
             return list(parts.values())
-        result = np.empty((query.X.shape[0], len(tasks)), dtype=common_dtype([part.dtype for part in parts.values()]))
+        dtype = common_dtype([part.dtype for part in parts.values()])
+        result = np.empty((query.X.shape[0], len(tasks)), dtype=dtype)
         for t, part in parts.items():
             result[:, t] = part
         return result
@@ -165,15 +167,18 @@ class LongForm(Form):
         known = {name: t for t, name in enumerate(names)}
         new = [name for name in distinct if name not in known]
         if new and not unseen:
-            raise ValueError(f"X holds the task {new[0]!r} in column {self.task_col!r}, which fit did not see; the known "
-                             f"tasks are {listed(names)}. A model with alpha_common predicts new tasks by the common part.")
+            raise ValueError(f"X holds the task {new[0]!r} in column {self.task_col!r}, which fit did not "
+                             f"see; the known tasks are {listed(names)}. A model with alpha_common predicts "
+                             "new tasks by the common part.")
         # Blocks in the order of the fitted tasks; all rows of unseen tasks (-1) form the first one.
         position = np.array([known.get(name, -1) for name in distinct], dtype=np.intp)[position]
         order = np.argsort(position, kind="stable")
         wanted = np.unique(position)
         bounds = np.append(np.searchsorted(position[order], wanted), len(order))
         in_order = bool(np.all(order[:-1] < order[1:]))
-        return Query(features if in_order else features[order], wanted.tolist(), bounds, None if in_order else order)
+        if in_order:
+            return Query(features, wanted.tolist(), bounds)
+        return Query(features[order], wanted.tolist(), bounds, order)
 
     def observed(self, X: Any, y: Any, names: tuple[Hashable, ...]) -> Observed:
         distinct, position = task_positions(task_labels(X, self.task_col))
@@ -190,8 +195,8 @@ class LongForm(Form):
         if what == "predict_proba":
             classes = union_classes(tasks)
             blocks = [_spread(block, tasks[t], classes) for t, block in parts.items()]
-        stacked = blocks[0] if len(blocks) == 1 else np.concatenate(
-            [block.astype(common_dtype([one.dtype for one in blocks])) for block in blocks])
+        dtype = common_dtype([block.dtype for block in blocks])
+        stacked = np.concatenate([block.astype(dtype, copy=False) for block in blocks])
         if query.order is None:
             return stacked
         result = np.empty_like(stacked)
@@ -210,19 +215,20 @@ def named_columns(y: Any) -> Mapping[Hashable, Any]:
 def own_targets(X: Mapping[Hashable, Any], y: Mapping[Hashable, Any]) -> Observed:
     """Targets of a dict of y in the order of the dict of X; lengths compared task by task."""
     observed = observed_rows({name: y[name] for name in X})
-    assert observed.task_of_row is not None
-    sizes = np.bincount(observed.task_of_row, minlength=len(observed.names))
-    for name, size in zip(X, sizes.tolist()):
+    sizes = np.bincount(observed.tasks_by_row, minlength=len(observed.names))
+    for name, size in zip(X, sizes.tolist(), strict=True):
         n_rows = X[name].shape[0] if hasattr(X[name], "shape") else len(X[name])
         if n_rows != size:
-            raise ValueError(f"X and y of task {name!r} have different lengths: {n_rows} rows and {size} targets.")
+            raise ValueError(f"X and y of task {name!r} have different lengths: {n_rows} rows and {size} "
+                             "targets.")
     return observed
 
 
 def union_classes(tasks: tuple[Task, ...]) -> NDArray:
     """All classes of all tasks, sorted: the columns of predict_proba in the long form."""
     present = [task.classes for task in tasks if task.classes is not None]
-    return np.unique(np.concatenate([one.astype(common_dtype([each.dtype for each in present])) for one in present]))
+    dtype = common_dtype([classes.dtype for classes in present])
+    return np.unique(np.concatenate([classes.astype(dtype) for classes in present]))
 
 
 def common_dtype(dtypes: list[np.dtype]) -> np.dtype:
@@ -236,6 +242,7 @@ def common_dtype(dtypes: list[np.dtype]) -> np.dtype:
 def _spread(probabilities: NDArray, task: Task, classes: NDArray) -> NDArray:
     """Columns of a task's classes among the columns of all classes, zero for the others."""
     spread = np.zeros((len(probabilities), len(classes)))
+    assert task.classes is not None
     spread[:, np.searchsorted(classes, task.classes)] = probabilities
     return spread
 
@@ -259,7 +266,8 @@ def _positions(given: Mapping[Hashable, Any], names: tuple[Hashable, ...], what:
     known = {name: t for t, name in enumerate(names)}
     for name in given:
         if name not in known:
-            raise ValueError(f"{what} holds the task {name!r}, which fit did not see; the known tasks are {listed(names)}.")
+            raise ValueError(f"{what} holds the task {name!r}, which fit did not see; the known tasks are "
+                             f"{listed(names)}.")
     return [known[name] for name in given]
 
 

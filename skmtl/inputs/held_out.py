@@ -34,7 +34,9 @@ class ScoredTask(NamedTuple):
     weight: NDArray | None
 
 
-def scored_targets(form: Form, X: Any, y: Any, sample_weight: Any, tasks: tuple[Task, ...]) -> Iterator[ScoredTask]:
+def scored_targets(
+    form: Form, X: Any, y: Any, sample_weight: Any, tasks: tuple[Task, ...]
+) -> Iterator[ScoredTask]:
     """Every task of `y` that has a target, in the order of `y`.
 
     Raises
@@ -71,13 +73,14 @@ def _as_fitted(observed: Observed, t: int, targets: NDArray, task: Task) -> NDAr
         if labels is None:
             return targets
         if labels.dtype.kind not in "biuf":
-            raise ValueError(f"Task {task.name!r} was fitted on numbers, but y holds labels such as {labels[0]!r}.")
+            raise ValueError(f"Task {task.name!r} was fitted on numbers, but y holds labels such as "
+                             f"{labels[0]!r}.")
         return labels.astype(np.float64)[targets.astype(np.intp)]
     distinct, position = np.unique(targets, return_inverse=True)
     given = distinct.tolist() if labels is None else labels[distinct.astype(np.intp)].tolist()
     known = {label: code for code, label in enumerate(task.classes.tolist())}
     for label in given:
         if label not in known:
-            raise ValueError(f"y holds the class {label!r} of task {task.name!r}, which fit did not see; the known "
-                             f"classes are {listed(task.classes.tolist())}.")
+            raise ValueError(f"y holds the class {label!r} of task {task.name!r}, which fit did not see; the "
+                             f"known classes are {listed(task.classes.tolist())}.")
     return task.classes[np.array([known[label] for label in given], dtype=np.intp)][position.reshape(-1)]

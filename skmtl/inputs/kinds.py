@@ -62,13 +62,13 @@ def encode(observed: Observed, rules: TargetRules) -> tuple[tuple[Task, ...], ND
     values = _counts_checked(_labels_as_numbers(observed, kinds), kinds)
     is_class = np.array([kind == "classes" for kind in kinds])
     if not is_class.any():
-        return tuple(Task(name, kind) for name, kind in zip(observed.names, kinds)), values.values
+        return tuple(map(Task, observed.names, kinds)), values.values
     if observed.task_of_row is None:
         classes, y = _encode_columns(values, is_class)
     else:
         classes, y = _encode_rows(values, is_class)
     tasks = []
-    for t, (name, kind) in enumerate(zip(observed.names, kinds)):
+    for t, (name, kind) in enumerate(zip(observed.names, kinds, strict=True)):
         if kind != "classes":
             tasks.append(Task(name, kind))
             continue
@@ -103,10 +103,10 @@ def _decide_kinds(observed: Observed, rules: TargetRules) -> list[str]:
     check_kinds(rules.kinds, observed.names)
     n_tasks = len(observed.names)
     if rules.accepts == "numbers":
-        for name, labels in zip(observed.names, observed.labels):
+        for name, labels in zip(observed.names, observed.labels, strict=True):
             if labels is not None and labels.dtype.kind != "b":
-                raise ValueError(f"Task {name!r} holds {_example(labels)}; {rules.estimator} accepts numbers only. "
-                                 "For classes use LowRankClassifier or LowRankMultiTask.")
+                raise ValueError(f"Task {name!r} holds {_example(labels)}; {rules.estimator} accepts numbers "
+                                 "only. For classes use LowRankClassifier or LowRankMultiTask.")
         return [rules.number_kind] * n_tasks
     declared = rules.kinds or {}
     numbers = np.array([labels is None for labels in observed.labels])
@@ -122,12 +122,12 @@ def _decide_kinds(observed: Observed, rules: TargetRules) -> list[str]:
         if kind in ("regression", "count"):
             labels = observed.labels[t]
             if labels is not None and labels.dtype.kind not in "biuf":
-                raise ValueError(f"Task {name!r} is declared {kind!r} but holds {_example(labels)}; a {kind} task "
-                                 "needs numbers.")
-        elif kind is not None or found is None or not open_[t] or (found.differ[t] and not found.more_than_two[t]):
-            kind = "classes"
-        else:
+                raise ValueError(f"Task {name!r} is declared {kind!r} but holds {_example(labels)}; a {kind} "
+                                 "task needs numbers.")
+        elif found is not None and open_[t] and (found.more_than_two[t] or not found.differ[t]):
             kind = "regression"
+        else:
+            kind = "classes"
         kinds.append(kind)
     if found is not None:
         _warn_of_few_integers(observed, found)
@@ -139,26 +139,27 @@ def _refuse_fractions(observed: Observed, found: Statistics | None, rules: Targe
         return
     t = int(np.argmax(found.fractional))
     raise ValueError(f"Unknown label type: task {observed.names[t]!r} holds continuous numbers (for example "
-                     f"{found.fraction[t]:.6g}); {rules.estimator} expects classes. "
-                     "For numbers use LowRankRegressor or LowRankMultiTask.")
+                     f"{found.fraction[t]:.6g}); {rules.estimator} expects classes. For numbers use "
+                     "LowRankRegressor or LowRankMultiTask.")
 
 
 def _warn_of_few_integers(observed: Observed, found: Statistics) -> None:
     suspects = np.flatnonzero(found.more_than_two & ~found.fractional)
-    few = [observed.names[t] for t in suspects[n_distinct(observed, suspects, FEW_DISTINCT + 1) <= FEW_DISTINCT]]
+    suspects = suspects[n_distinct(observed, suspects, FEW_DISTINCT + 1) <= FEW_DISTINCT]
+    few = [observed.names[t] for t in suspects]
     if few:
         warnings.warn(
-            f"Tasks {listed(few)} hold whole numbers with at most {FEW_DISTINCT} distinct values and are learned as "
-            f"regression. If they are classes, declare kinds={{{few[0]!r}: 'multiclass'}}; to keep them as they are "
-            f"without this warning, kinds={{{few[0]!r}: 'regression'}}.",
+            f"Tasks {listed(few)} hold whole numbers with at most {FEW_DISTINCT} distinct values and are "
+            f"learned as regression. If they are classes, declare kinds={{{few[0]!r}: 'multiclass'}}; to "
+            f"keep them as they are without this warning, kinds={{{few[0]!r}: 'regression'}}.",
             UserWarning, stacklevel=2,
         )
 
 
 def _check_n_classes(name: Hashable, classes: NDArray, declared: str | None, rules: TargetRules) -> None:
     if len(classes) < 2:
-        raise ValueError(f"Task {name!r} has one class only ({classes[0]!r}); {rules.estimator} needs at least two "
-                         "classes in every classification task.")
+        raise ValueError(f"Task {name!r} has one class only ({classes[0]!r}); {rules.estimator} needs at "
+                         "least two classes in every classification task.")
     if declared == "binary" and len(classes) > 2:
         raise ValueError(f"Task {name!r} is declared 'binary' but has {len(classes)} classes: "
                          f"{listed(classes.tolist())}.")
@@ -166,22 +167,26 @@ def _check_n_classes(name: Hashable, classes: NDArray, declared: str | None, rul
 
 def _labels_as_numbers(observed: Observed, kinds: list[str]) -> Observed:
     """Numeric tasks whose targets came as labels (booleans, numeric categories) get the labels' numbers."""
-    tasks = [t for t, kind in enumerate(kinds) if kind != "classes" and observed.labels[t] is not None]
-    if not tasks:
+    number_of_label = {
+        t: labels.astype(np.float64)
+        for t, (kind, labels) in enumerate(zip(kinds, observed.labels, strict=True))
+        if kind != "classes" and labels is not None
+    }
+    if not number_of_label:
         return observed
     observed = observed.writable()
     if observed.task_of_row is None:
-        for t in tasks:
+        for t, numbers in number_of_label.items():
             rows = observed.rows_of(t)
-            observed.values[rows, t] = observed.labels[t].astype(np.float64)[observed.values[rows, t].astype(np.intp)]
+            observed.values[rows, t] = numbers[observed.values[rows, t].astype(np.intp)]
         return observed
     # One table of all tasks' labels, in which every task's codes start at its own offset.
-    numbers = np.concatenate([observed.labels[t].astype(np.float64) for t in tasks])
+    numbers = np.concatenate(list(number_of_label.values()))
     offset = np.full(len(kinds), -1)
-    offset[tasks] = np.concatenate([[0], np.cumsum([len(observed.labels[t]) for t in tasks])[:-1]])
-    rows = np.flatnonzero(offset[observed.task_of_row] >= 0)
+    offset[list(number_of_label)] = np.cumsum([0, *map(len, number_of_label.values())])[:-1]
+    rows = np.flatnonzero(offset[observed.tasks_by_row] >= 0)
     codes = observed.values[rows].astype(np.intp)
-    observed.values[rows] = numbers[offset[observed.task_of_row[rows]] + codes]
+    observed.values[rows] = numbers[offset[observed.tasks_by_row[rows]] + codes]
     return observed
 
 
@@ -197,15 +202,15 @@ def _counts_checked(observed: Observed, kinds: list[str]) -> Observed:
                          f"{low[t]:.6g}; counts are >= 0.")
     if (high == 0).any():
         t = int(np.argmax(high == 0))
-        raise ValueError(f"Task {observed.names[tasks[t]]!r} is a count task but all its targets are zero; a count "
-                         "task needs at least one positive target.")
+        raise ValueError(f"Task {observed.names[tasks[t]]!r} is a count task but all its targets are zero; a "
+                         "count task needs at least one positive target.")
     return observed
 
 
 def _encode_columns(observed: Observed, is_class: NDArray) -> tuple[dict[int, NDArray], NDArray]:
     """Classes per classification task, and the matrix with codes in their columns."""
     classes = {}
-    for t in np.flatnonzero(is_class):
+    for t in np.flatnonzero(is_class).tolist():
         column = observed.values[:, t]
         rows = observed.rows_of(t)
         targets = column if len(rows) == len(column) else column[rows]
@@ -224,10 +229,9 @@ def _encode_columns(observed: Observed, is_class: NDArray) -> tuple[dict[int, ND
 
 
 def _encode_rows(observed: Observed, is_class: NDArray) -> tuple[dict[int, NDArray], NDArray]:
-    """Classes per classification task, and labelled rows with codes; no loop over rows or sorting per task."""
-    assert observed.task_of_row is not None
-    rows = np.flatnonzero(is_class[observed.task_of_row])
-    task = observed.task_of_row[rows]
+    """Classes per classification task, and labelled rows with codes; nothing is sorted per task."""
+    rows = np.flatnonzero(is_class[observed.tasks_by_row])
+    task = observed.tasks_by_row[rows]
     numbers, position = np.unique(observed.values[rows], return_inverse=True)
     # One integer per (task, number): the distinct ones, sorted, are every task's classes in a row.
     pairs, pair = np.unique(task * len(numbers) + position.reshape(-1), return_inverse=True)
@@ -236,7 +240,8 @@ def _encode_rows(observed: Observed, is_class: NDArray) -> tuple[dict[int, NDArr
     y[rows] = pair.reshape(-1) - bounds[task]
     number_of_pair = numbers[pairs % len(numbers)]
     classes = {
-        int(t): _class_labels(observed, t, number_of_pair[bounds[t]:bounds[t + 1]]) for t in np.flatnonzero(is_class)
+        t: _class_labels(observed, t, number_of_pair[bounds[t]:bounds[t + 1]])
+        for t in np.flatnonzero(is_class).tolist()
     }
     return classes, y
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmtl.inputs.columns import Column, read_column
+from skmtl.inputs.columns import read_column
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,12 @@ class Observed:
         """The same with `values` that may be overwritten: nothing handed in is ever modified."""
         return self if self.owned else replace(self, values=self.values.copy(), owned=True)
 
+    @property
+    def tasks_by_row(self) -> NDArray:
+        """`task_of_row` where the caller knows that the rows are labelled."""
+        assert self.task_of_row is not None
+        return self.task_of_row
+
     def rows_of(self, task: int) -> NDArray:
         """Positions of the rows in which a task has a target."""
         if self.task_of_row is None:
@@ -68,8 +74,9 @@ def observed_matrix(columns: Mapping[Hashable, Any]) -> Observed:
         first, n_first = names[0], len(read[0].values)
         other = next(t for t, column in enumerate(read) if len(column.values) != n_first)
         raise ValueError(f"The targets have different lengths: task {names[other]!r} has "
-                         f"{len(read[other].values)}, task {first!r} has {n_first}. With one X every task has one "
-                         "target per row, NaN where it is missing; tasks with their own rows need a dict X.")
+                         f"{len(read[other].values)}, task {first!r} has {n_first}. With one X every task "
+                         "has one target per row, NaN where it is missing; tasks with their own rows need a "
+                         "dict X.")
     # Stacked as rows and transposed, every column is one block copy.
     values = read[0].values[:, None] if len(read) == 1 else np.stack([column.values for column in read]).T
     labels, dtypes = [column.labels for column in read], [column.dtype for column in read]
@@ -95,7 +102,7 @@ def observed_rows(columns: Mapping[Hashable, Any]) -> Observed:
     """A dict with own rows per task: stacked one task after the other."""
     names = tuple(columns)
     given = list(columns.values())
-    if all(type(column) is np.ndarray and column.ndim == 1 and column.dtype.kind in "iuf" for column in given):
+    if all(type(one) is np.ndarray and one.ndim == 1 and one.dtype.kind in "iuf" for one in given):
         # Thousands of small arrays: stacked first, so that the checks run once on the whole.
         sizes = [len(column) for column in given]
         values = np.concatenate(given).astype(np.float64, copy=False)
@@ -116,8 +123,8 @@ def observed_long(y: Any, names: tuple[Hashable, ...], task_of_row: NDArray) -> 
         raise ValueError(f"X and y have different lengths: X has {len(task_of_row)} rows, y has "
                          f"{len(column.values)}.")
     n_tasks = len(names)
-    return _checked(Observed(names, column.values, [column.labels] * n_tasks, [column.dtype] * n_tasks, task_of_row,
-                             owned=False))
+    labels, dtypes = [column.labels] * n_tasks, [column.dtype] * n_tasks
+    return _checked(Observed(names, column.values, labels, dtypes, task_of_row, owned=False))
 
 
 def _checked(observed: Observed) -> Observed:
@@ -131,8 +138,8 @@ def _checked(observed: Observed) -> Observed:
     if infinite.any():
         first = np.argwhere(infinite)[0]
         task = first[1] if observed.task_of_row is None else observed.task_of_row[first[0]]
-        raise ValueError(f"The targets of task {observed.names[task]!r} contain infinity; a target is a finite "
-                         "number, or NaN where it is missing.")
+        raise ValueError(f"The targets of task {observed.names[task]!r} contain infinity; a target is a "
+                         "finite number, or NaN where it is missing.")
     return observed
 
 
@@ -155,7 +162,7 @@ def _as_table(y: Any) -> NDArray:
         array = array[:, None]
     if array.ndim != 2:
         shape = array.shape
-        raise ValueError(f"y should be a 1d array or a 2d array of shape (n_samples, n_tasks), got shape {shape}. "
-                         "Expected array-like (array or non-string sequence), got "
+        raise ValueError("y should be a 1d array or a 2d array of shape (n_samples, n_tasks), got shape "
+                         f"{shape}. Expected array-like (array or non-string sequence), got "
                          f"{type(y).__name__}.")
     return array

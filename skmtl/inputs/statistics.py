@@ -39,7 +39,8 @@ class Statistics:
 def column_statistics(observed: Observed, asked: NDArray) -> Statistics:
     """Statistics of the columns of a matrix: a sample decides most columns, the rest are read in full."""
     n_tasks = len(observed.names)
-    found = Statistics(*(np.zeros(n_tasks, dtype=bool) for _ in range(3)), np.zeros(n_tasks))
+    nothing = np.zeros(n_tasks, dtype=bool)
+    found = Statistics(nothing.copy(), nothing.copy(), nothing.copy(), np.zeros(n_tasks))
     undecided = np.flatnonzero(asked)
     for size in (*SAMPLE_SIZES, observed.n_rows):
         step = max(1, observed.n_rows // size)
@@ -65,7 +66,7 @@ def _read_columns(values: NDArray, columns: NDArray, found: Statistics) -> None:
 
 def row_statistics(observed: Observed, asked: NDArray) -> Statistics:
     """Statistics of labelled rows, all tasks at once."""
-    task, values, n_tasks = observed.task_of_row, observed.values, len(observed.names)
+    task, values, n_tasks = observed.tasks_by_row, observed.values, len(observed.names)
     low, high = _row_extremes(observed)
     more = np.zeros(n_tasks, dtype=bool)
     more[task[(values > low[task]) & (values < high[task])]] = True
@@ -89,9 +90,9 @@ def n_distinct(observed: Observed, tasks: NDArray, enough: int) -> NDArray:
     if observed.task_of_row is not None:
         asked = np.zeros(len(observed.names), dtype=bool)
         asked[tasks] = True
-        rows = np.flatnonzero(asked[observed.task_of_row])
+        rows = np.flatnonzero(asked[observed.tasks_by_row])
         numbers, position = np.unique(observed.values[rows], return_inverse=True)
-        pairs = np.unique(observed.task_of_row[rows] * len(numbers) + position.reshape(-1))
+        pairs = np.unique(observed.tasks_by_row[rows] * len(numbers) + position.reshape(-1))
         return np.bincount(pairs // max(1, len(numbers)), minlength=len(observed.names))[tasks]
     counts = []
     for task in tasks:
@@ -119,6 +120,6 @@ def _column_extremes(values: NDArray, columns: NDArray) -> tuple[NDArray, NDArra
 
 def _row_extremes(observed: Observed) -> tuple[NDArray, NDArray]:
     low, high = np.full(len(observed.names), np.inf), np.full(len(observed.names), -np.inf)
-    np.fmin.at(low, observed.task_of_row, observed.values)
-    np.fmax.at(high, observed.task_of_row, observed.values)
+    np.fmin.at(low, observed.tasks_by_row, observed.values)
+    np.fmax.at(high, observed.tasks_by_row, observed.values)
     return low, high

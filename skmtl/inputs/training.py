@@ -22,7 +22,7 @@ from skmtl.inputs.forms import (
 from skmtl.inputs.kinds import TargetRules, encode
 from skmtl.inputs.observed import Observed, observed_array, observed_long, observed_matrix
 from skmtl.inputs.weights import class_weights, drop_unobserved, task_weights
-from skmtl.targets import has_task_names
+from skmtl.targets import is_named
 from skmtl.tasks import TaskData
 
 
@@ -67,28 +67,30 @@ def _read(estimator: Any, X: Any, y: Any, sample_weight: Any, task_col: Any, res
           ) -> tuple[Form, Any, Observed, NDArray | None]:
     """The only place that asks in which form tasks were handed over."""
     if y is None:
-        raise ValueError(f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None.")
+        raise ValueError(f"This {type(estimator).__name__} estimator requires y to be passed, but the target "
+                         "y is None.")
     form: Form
     if isinstance(X, Mapping):
         form = OwnRowsForm()
         if task_col is not None:
-            raise ValueError(f"task_col={task_col!r} is for one X in the long form; a dict of X names its tasks itself.")
+            raise ValueError(f"task_col={task_col!r} is for one X in the long form; a dict of X names its "
+                             "tasks itself.")
         require_same_tasks(X, y)
         observed = own_targets(X, y)
         features, _ = stack_features(estimator, X, reset=reset)
     elif task_col is not None:
         form = LongForm(task_col)
-        if has_task_names(y) and not (len(y.columns) == 1 if hasattr(y, "columns") else False):
-            raise ValueError(f"With task_col={task_col!r} y must be one column with the target of each row, got "
-                             f"{type(y).__name__}.")
+        if is_named(y) and not (len(y.columns) == 1 if hasattr(y, "columns") else False):
+            raise ValueError(f"With task_col={task_col!r} y must be one column with the target of each row, "
+                             f"got {type(y).__name__}.")
         labels, features = split_task_column(estimator, X, task_col, reset=reset)
         observed = observed_long(y, *task_positions(labels))
     else:
-        form = NamedForm() if has_task_names(y) else ArrayForm(flat=np.ndim(y) == 1)
+        form = NamedForm() if is_named(y) else ArrayForm(flat=np.ndim(y) == 1)
         features = read_features(estimator, X, reset=reset)
         observed = observed_matrix(named_columns(y)) if form.named else observed_array(y)
         if observed.n_rows != features.shape[0]:
             whose = f"task {observed.names[0]!r} in y" if form.named else "y"
-            raise ValueError(f"Found input variables with inconsistent numbers of samples: X has {features.shape[0]} rows, "
-                             f"{whose} has {observed.n_rows}.")
+            raise ValueError("Found input variables with inconsistent numbers of samples: X has "
+                             f"{features.shape[0]} rows, {whose} has {observed.n_rows}.")
     return form, features, observed, form.weights(sample_weight, observed)

@@ -26,20 +26,21 @@ def shared_weights(sample_weight: Any, names: tuple[Hashable, ...], n_rows: int)
     if sample_weight is None:
         return None
     if isinstance(sample_weight, Mapping) and not isinstance(sample_weight, TaskTargets):
-        raise ValueError("sample_weight must not be a plain dict: scikit-learn's splitters hand a dict over whole instead "
-                         "of cutting it by rows. Wrap it: TaskTargets(sample_weight).")
+        raise ValueError("sample_weight must not be a plain dict: scikit-learn's splitters hand a dict over "
+                         "whole instead of cutting it by rows. Wrap it: TaskTargets(sample_weight).")
     if isinstance(sample_weight, Mapping) or hasattr(sample_weight, "columns"):
         columns = list(sample_weight) if isinstance(sample_weight, Mapping) else list(sample_weight.columns)
         if len(columns) != len(names) or set(columns) != set(names):
-            raise ValueError(f"sample_weight must have the tasks of y, {listed(names)}, got {listed(columns)}.")
+            raise ValueError(f"sample_weight must have the tasks of y, {listed(names)}, got "
+                             f"{listed(columns)}.")
         weights = np.stack([np.asarray(sample_weight[name], dtype=np.float64) for name in names]).T
     else:
         weights = np.asarray(sample_weight, dtype=np.float64)
         if weights.ndim == 0:
             weights = np.full(n_rows, float(weights))
     if weights.shape not in ((n_rows,), (n_rows, len(names))):
-        raise ValueError(f"sample_weight must have shape ({n_rows},), one weight per row, or ({n_rows}, {len(names)}), "
-                         f"one per row and task; got shape {weights.shape}.")
+        raise ValueError(f"sample_weight must have shape ({n_rows},), one weight per row, or ({n_rows}, "
+                         f"{len(names)}), one per row and task; got shape {weights.shape}.")
     return _checked(weights, names)
 
 
@@ -51,16 +52,19 @@ def own_weights(sample_weight: Any, names: tuple[Hashable, ...], sizes: NDArray)
         raise ValueError("sample_weight must be a dict with one array per task, as X and y are, got "
                          f"{type(sample_weight).__name__}.")
     if set(sample_weight) != set(names):
-        raise ValueError(f"sample_weight must have the tasks of y, {listed(names)}, got {listed(list(sample_weight))}.")
+        raise ValueError(f"sample_weight must have the tasks of y, {listed(names)}, got "
+                         f"{listed(list(sample_weight))}.")
     parts = [np.asarray(sample_weight[name], dtype=np.float64) for name in names]
-    for name, part, size in zip(names, parts, sizes):
+    for name, part, size in zip(names, parts, sizes, strict=True):
         if part.shape != (size,):
             raise ValueError(f"sample_weight of task {name!r} must have shape ({size},), got {part.shape}.")
         _checked(part, (name,))
     return np.concatenate(parts)
 
 
-def drop_unobserved(X: Any, observed: Observed, weights: NDArray | None) -> tuple[Any, Observed, NDArray | None]:
+def drop_unobserved(
+    X: Any, observed: Observed, weights: NDArray | None
+) -> tuple[Any, Observed, NDArray | None]:
     """Everything without what must act as if absent: weight zero, and labelled rows without a target.
 
     Raises
@@ -80,8 +84,8 @@ def drop_unobserved(X: Any, observed: Observed, weights: NDArray | None) -> tupl
             unweighted = np.isnan(weights) & ~np.isnan(observed.values)
             if unweighted.any():
                 t = int(np.argmax(unweighted.any(axis=0)))
-                raise ValueError(f"sample_weight is missing where task {observed.names[t]!r} has a target; give a "
-                                 "number >= 0 there.")
+                raise ValueError(f"sample_weight is missing where task {observed.names[t]!r} has a target; "
+                                 "give a number >= 0 there.")
             observed = observed.writable()
             observed.values[absent] = np.nan
         weights = np.where(absent, 0.0, weights) if absent.any() else weights
@@ -89,7 +93,8 @@ def drop_unobserved(X: Any, observed: Observed, weights: NDArray | None) -> tupl
         X, observed = X[np.flatnonzero(keep)], observed.take(keep)
         weights = None if weights is None else weights[keep]
     if weights is not None:
-        _require_observations(observed, "has zero weights only; at least one of its observations needs a weight > 0")
+        _require_observations(observed, "has zero weights only; at least one of its observations needs a "
+                                        "weight > 0")
     return X, observed, weights
 
 
@@ -104,7 +109,8 @@ def class_weights(class_weight: Any, tasks: tuple[Task, ...], y: NDArray, task_o
         return weights
     wanted = _class_weight_per_task(class_weight, tasks)
     if task_of_row is None:
-        columns = np.ones(y.shape) if weights is None else np.array(np.broadcast_to(weights.T, y.shape[::-1]).T)
+        per_row = np.ones(len(y)) if weights is None else weights
+        columns = np.array(np.broadcast_to(per_row.T, y.shape[::-1]).T)
         for t, task in enumerate(tasks):
             if wanted[t] is not None:
                 rows = np.flatnonzero(~np.isnan(y[:, t]))
@@ -131,8 +137,9 @@ def task_weights(task_weight: Any, tasks: tuple[Task, ...], y: NDArray, task_of_
     if isinstance(task_weight, Mapping):
         for name, weight in task_weight.items():
             if name not in names:
-                raise ValueError(f"task_weight names the unknown task {name!r}; the tasks are {listed(names)}.")
-            if not isinstance(weight, Real) or not 0 < weight < np.inf:
+                raise ValueError(f"task_weight names the unknown task {name!r}; the tasks are "
+                                 f"{listed(names)}.")
+            if not isinstance(weight, Real) or not 0 < float(weight) < np.inf:
                 raise ValueError(f"task_weight[{name!r}] must be a finite number > 0, got {weight!r}.")
         return np.array([float(task_weight.get(name, 1.0)) for name in names])
     if not isinstance(task_weight, str) or task_weight != "balanced":
@@ -153,24 +160,26 @@ def _checked(weights: NDArray, names: tuple[Hashable, ...]) -> NDArray:
     if (weights < 0).any() or np.isinf(weights).any() or (weights.ndim == 1 and np.isnan(weights).any()):
         bad = (weights < 0) | np.isinf(weights) | (np.isnan(weights) if weights.ndim == 1 else False)
         first = tuple(np.argwhere(bad)[0])
-        whose = f" of task {names[first[1]]!r}" if weights.ndim == 2 else f" of task {names[0]!r}" * (len(names) == 1)
-        raise ValueError(f"sample_weight{whose} must be finite numbers >= 0, got {weights[first]:.6g} in row {first[0]}.")
+        whose = f" of task {names[first[1]]!r}" if weights.ndim == 2 else ""
+        raise ValueError(f"sample_weight{whose} must be finite numbers >= 0, got {weights[first]:.6g} in row "
+                         f"{first[0]}.")
     return weights
 
 
 def _require_observations(observed: Observed, otherwise: str) -> None:
     """ValueError that names the tasks without any observation."""
     if observed.task_of_row is not None:
-        seen = np.bincount(observed.task_of_row[~np.isnan(observed.values)], minlength=len(observed.names)) > 0
+        present = observed.task_of_row[~np.isnan(observed.values)]
+        seen = np.bincount(present, minlength=len(observed.names)) > 0
     else:
         # A few rows show most tasks; only those that are not there are looked up in full.
         seen = ~np.isnan(observed.values[:64]).all(axis=0)
         unseen = np.flatnonzero(~seen)
         seen[unseen] = ~np.isnan(observed.values[:, unseen]).all(axis=0)
     if not seen.all():
-        empty = [name for name, one in zip(observed.names, seen) if not one]
-        which = f"Task {empty[0]!r}" + (f" (and {len(empty) - 1} more, {listed(empty[1:])})" if empty[1:] else "")
-        raise ValueError(f"{which} {otherwise}.")
+        empty = [name for name, one in zip(observed.names, seen, strict=True) if not one]
+        others = f" (and {len(empty) - 1} more: {listed(empty[1:])})" if len(empty) > 1 else ""
+        raise ValueError(f"Task {empty[0]!r}{others} {otherwise}.")
 
 
 def _class_weight_per_task(class_weight: Any, tasks: tuple[Task, ...]) -> list:
@@ -179,7 +188,8 @@ def _class_weight_per_task(class_weight: Any, tasks: tuple[Task, ...]) -> list:
     if isinstance(class_weight, str) and class_weight == "balanced":
         return ["balanced" if one else None for one in is_class]
     if not isinstance(class_weight, Mapping):
-        raise ValueError("class_weight must be None, 'balanced', a dict {class: weight} or a dict {task: either}, "
+        raise ValueError("class_weight must be None, 'balanced', a dict {class: weight} or a dict "
+                         "{task: either}, "
                          f"got {class_weight!r}.")
     if not any(weight is None or isinstance(weight, (str, Mapping)) for weight in class_weight.values()):
         known = {label for task in tasks if task.classes is not None for label in task.classes.tolist()}
@@ -193,8 +203,8 @@ def _class_weight_per_task(class_weight: Any, tasks: tuple[Task, ...]) -> list:
         if not (weight is None or weight == "balanced" or isinstance(weight, Mapping)):
             raise ValueError(f"class_weight[{name!r}] must be None, 'balanced' or a dict {{class: weight}}, "
                              f"got {weight!r}.")
-    wanted = [class_weight.get(task.name) if one else None for task, one in zip(tasks, is_class)]
-    for task, weight in zip(tasks, wanted):
+    wanted = [class_weight.get(task.name) if one else None for task, one in zip(tasks, is_class, strict=True)]
+    for task, weight in zip(tasks, wanted, strict=True):
         if isinstance(weight, Mapping) and task.classes is not None:
             _refuse_unknown_classes(f"class_weight[{task.name!r}]", weight, set(task.classes.tolist()))
     return wanted
@@ -216,5 +226,6 @@ def _weight_of_class(wanted: Any, task: Task, codes: NDArray, weights: NDArray) 
         return weights.sum() / (len(task.classes) * totals)
     result = np.array([wanted.get(label, 1.0) for label in task.classes.tolist()], dtype=np.float64)
     if not np.isfinite(result).all() or (result < 0).any():
-        raise ValueError(f"class_weight of task {task.name!r} must hold finite numbers >= 0, got {dict(wanted)!r}.")
+        raise ValueError(f"class_weight of task {task.name!r} must hold finite numbers >= 0, got "
+                         f"{dict(wanted)!r}.")
     return result
