@@ -39,6 +39,7 @@ FLOOR = {
 }
 ROOF = 6  # skmtl/__init__.py sees everything, and nobody imports from it
 REQUIRED = {"numpy", "scipy", "sklearn", "joblib"}
+TESTING = {"pytest", "hypothesis", "pandas"}  # installed wherever the tests run, also beside the oldest stack
 MAX_LINES = 450
 
 
@@ -90,7 +91,7 @@ def imports_on_loading(path: Path) -> set[str]:
         runs_later = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         if runs_later or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)):
             node.body = []
-    packages = {base.split(".")[0] for base, _ in imports(tree, module_name(path))}
+    packages = {base.split(".")[0] for base, _ in imports(tree, "skmtl")}
     return packages - set(sys.stdlib_module_names) - {"skmtl"}
 
 
@@ -124,6 +125,13 @@ def test_no_import_cycle_between_modules():
 
 def test_only_required_packages_are_loaded(module):
     assert imports_on_loading(module) <= REQUIRED
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").glob("*.py")), ids=lambda path: path.name)
+def test_tests_skip_where_an_optional_package_is_not_there(path):
+    # pytest.importorskip at the top of the file, or inside the test that needs the package.
+    beside = {other.stem for other in path.parent.glob("*.py")}
+    assert imports_on_loading(path) <= REQUIRED | TESTING | beside
 
 
 def test_floor_one_knows_only_numpy_and_scipy(module):
