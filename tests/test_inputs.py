@@ -71,8 +71,8 @@ def test_the_kind_is_read_off_the_targets(column, kind, classes):
 def test_few_whole_numbers_are_regression_with_a_warning_that_says_how_to_declare_kinds():
     y = {"stars": [1, 2, 3, 4, 5, 1, 2, 3], "size": np.arange(8) / 7}
     for X, given in [(features(), y), (dict.fromkeys(y, features()), y)]:
-        with pytest.warns(UserWarning, match=r"\['stars'\] hold whole numbers .* "
-                                              "kinds=\{'stars': 'multiclass'\}"):
+        message = r"\['stars'\] hold whole numbers .* kinds=\{'stars': 'multiclass'\}"
+        with pytest.warns(UserWarning, match=message):
             assert kinds_of(read(X, given)) == {"stars": "regression", "size": "regression"}
     declared = TargetRules("LowRankMultiTask", "any", kinds={"stars": "multiclass"})
     data = read(features(), y, rules=declared)  # silent: warnings are errors
@@ -222,7 +222,11 @@ def test_the_task_column_is_found_and_removed(given):
     frame = pd.DataFrame(X, columns=["x", "y", "z"])
     frame.insert(2, "school", [12, 7, 7, 12, 9, 9])
     y, task_col = np.arange(6) + 0.5, {"name": "school", "negative": -2}.get(given, 2)
-    table = {"array": frame.to_numpy, "csr": lambda: sparse.csr_array(frame.to_numpy())}.get(given, lambda: frame)()
+    table = frame
+    if given == "array":
+        table = frame.to_numpy()
+    if given == "csr":
+        table = sparse.csr_array(frame.to_numpy())
     if given == "polars":
         table, task_col = pytest.importorskip("polars").from_dict(frame.to_dict("list")), "school"
     carrier = Carrier()
@@ -237,7 +241,9 @@ def test_the_task_column_is_found_and_removed(given):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array, sparse.csc_matrix, sparse.coo_array, pd.DataFrame])
+@pytest.mark.parametrize(
+    "container", [np.asarray, sparse.csr_array, sparse.csc_matrix, sparse.coo_array, pd.DataFrame]
+)
 def test_features_keep_their_precision_and_sparsity(container, dtype):
     X = features(8).astype(dtype)
     X[X < 0.5] = 0
@@ -307,7 +313,11 @@ def test_weight_zero_is_as_if_absent_and_leaves_no_class_behind():
     assert data.tasks[0].classes.tolist() == ["a", "b"]
 
 
-@pytest.mark.parametrize("container", [TaskTargets, pd.DataFrame, lambda columns: np.column_stack(list(columns.values()))])
+def as_array(columns):
+    return np.column_stack(list(columns.values()))
+
+
+@pytest.mark.parametrize("container", [TaskTargets, pd.DataFrame, as_array])
 def test_weights_per_row_and_task_in_every_container(container):
     columns = {"a": np.array([1.0, 2, 3]), "b": np.array([4.0, 5, 6])}
     data = read(features(3), {name: np.arange(3) / 2 for name in columns}, container(columns))
@@ -414,7 +424,8 @@ def test_rows_of_unseen_tasks_form_one_block_where_they_are_allowed():
     new = np.column_stack([[8, 1, 9, 0], features(4)])
     query = form.query(carrier, new, (0, 1), unseen=True)
     assert query.tasks == [-1, 0, 1]
-    answer = form.gather(query, data.tasks, {-1: np.zeros(2), 0: np.full(1, 10.0), 1: np.full(1, 20.0)}, "predict")
+    parts = {-1: np.zeros(2), 0: np.full(1, 10.0), 1: np.full(1, 20.0)}
+    answer = form.gather(query, data.tasks, parts, "predict")
     assert_array_equal(answer, [0, 20, 0, 10])
 
 
@@ -422,9 +433,11 @@ def test_rows_of_unseen_tasks_form_one_block_where_they_are_allowed():
 def test_numbers_beside_labels_do_not_become_strings(numbers):
     X = features(2)
     carrier = Carrier()
-    data, form = as_task_data(carrier, X, np.array([["a", 0.1], ["b", 0.2]], dtype=object), rules=TargetRules(
-        "LowRankMultiTask", "any", kinds={1: "regression"}))
-    answer = form.gather(form.query(carrier, X, (0, 1)), data.tasks, {0: np.array(["a", "b"]), 1: numbers}, "predict")
+    y = np.array([["a", 0.1], ["b", 0.2]], dtype=object)
+    rules = TargetRules("LowRankMultiTask", "any", kinds={1: "regression"})
+    data, form = as_task_data(carrier, X, y, rules=rules)
+    parts = {0: np.array(["a", "b"]), 1: numbers}
+    answer = form.gather(form.query(carrier, X, (0, 1)), data.tasks, parts, "predict")
     assert answer.dtype == object
     assert answer[0].tolist() == ["a", numbers[0]]
 
