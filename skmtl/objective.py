@@ -96,6 +96,9 @@ class Problem:
     fit_intercept : bool
     constant : float
         Part of the objective that no parameter reaches (left over by a compression).
+    between : ndarray of shape (n_features, n_features), or None
+        Scatter of the tasks' means that a compression took out of the rows of X. The preconditioner adds it
+        again, so that the path to the optimum does not depend on the form in which the data came.
     """
 
     X: FeatureMatrix
@@ -103,6 +106,7 @@ class Problem:
     penalties: Penalties
     fit_intercept: bool
     constant: float = 0.0
+    between: NDArray | None = None
 
     @property
     def n_outputs(self) -> int:

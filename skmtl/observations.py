@@ -12,6 +12,7 @@ observation, with a last axis of length n_outputs where n_outputs > 1.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,23 @@ def pair_columns(scores: NDArray, first: int, last: int) -> NDArray:
         np.multiply(scores[:, i : i + 1], scores[:, i:], out=pairs[:, place : place + p - i])
         place += p - i
     return pairs
+
+
+class Pairs:
+    """Products of all pairs of score columns, kept where they are small, for Gram matrices of the same scores."""
+
+    def __init__(self, scores: NDArray):
+        self.scores = scores
+        self.p = scores.shape[1]
+        self._bounds = pair_batches(*scores.shape)
+        self._kept = pair_columns(scores, *self._bounds[0]) if len(self._bounds) == 1 else None
+
+    def grams(self, multiply: Callable[[NDArray], NDArray]) -> NDArray:
+        """Gram matrices (m, p, p), where ``multiply(pairs)`` sums the pairs with their curvatures, shape (m, .)."""
+        if self._kept is not None:
+            return unpack_pairs(multiply(self._kept), self.p)
+        packed = [multiply(pair_columns(self.scores, *bounds)) for bounds in self._bounds]
+        return unpack_pairs(np.concatenate(packed, axis=1), self.p)
 
 
 def pair_batches(n_rows: int, p: int) -> list[tuple[int, int]]:
@@ -97,13 +115,9 @@ class MatrixObservations:
         """Sum over tasks of one value per observation, shape (n_rows,)."""
         return values.sum(axis=1)
 
-    def grams(self, curvature: NDArray, scores: NDArray) -> NDArray:
+    def grams(self, curvature: NDArray, pairs: Pairs) -> NDArray:
         """``sum_i curvature_ti z_i z_i'`` for every task, shape (n_tasks, p, p)."""
-        p = scores.shape[1]
-        packed = [
-            curvature.T @ pair_columns(scores, first, last) for first, last in pair_batches(self.n_rows, p)
-        ]
-        return unpack_pairs(np.concatenate(packed, axis=1), p)
+        return pairs.grams(lambda columns: curvature.T @ columns)
 
 
 class ListedObservations:
@@ -180,11 +194,9 @@ class ListedObservations:
     def row_totals(self, values: NDArray) -> NDArray:
         return np.bincount(self.rows, weights=values, minlength=self.n_rows)
 
-    def grams(self, curvature: NDArray, scores: NDArray) -> NDArray:
-        p = scores.shape[1]
+    def grams(self, curvature: NDArray, pairs: Pairs) -> NDArray:
         matrix = self._matrix(curvature)
-        packed = [matrix @ pair_columns(scores, first, last) for first, last in pair_batches(self.n_rows, p)]
-        return unpack_pairs(np.concatenate(packed, axis=1), p)
+        return pairs.grams(lambda columns: matrix @ columns)
 
 
 Observations = MatrixObservations | ListedObservations

@@ -144,19 +144,12 @@ def _starts(
         return [columns[:, : settings.n_components]]
     gradient = problem.coefficient_gradient(null.slopes)
     n_columns = settings.first_rank
-    if _is_scarce(problem) and settings.first_rank < min(gradient.shape):
+    if formulation.is_scarce and settings.first_rank < min(gradient.shape):
         n_columns = min(4 * settings.first_rank, 2 * settings.first_rank + 10, *gradient.shape)
     starts = [spectral_basis(gradient, preconditioner, ridge, n_columns)]
     for _ in range(n_init - 1):
         starts.append(random_basis(preconditioner, ridge, n_columns, n_features, rng))
     return starts
-
-
-def _is_scarce(problem: Problem) -> bool:
-    """Whether tasks observe fewer rows than there are features: then local optima are real."""
-    observed = sum(int(np.sum(np.broadcast_to(b.weights, b.y.shape) > 0)) for b in problem.blocks)
-    n_tasks = sum(len(b.tasks) for b in problem.blocks)
-    return observed < problem.X.shape[1] * n_tasks
 
 
 def _descend(

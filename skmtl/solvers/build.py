@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +16,8 @@ from skmtl.tasks import TaskData
 
 #: Matrix targets are worked on as a matrix from this share of observed cells on, else as a list.
 _MATRIX_SHARE = 0.15
+#: Rows may be repeated, one copy per task, up to this many doubles.
+_COPY_ELEMENTS = 1 << 23
 
 
 def make_blocks(data: TaskData, scale_targets: str | None, shared_scale: float | None = None) -> tuple[list[Block], NDArray]:
@@ -58,9 +62,46 @@ def make_blocks(data: TaskData, scale_targets: str | None, shared_scale: float |
     return blocks, scales
 
 
+def total_row_weights(data: TaskData) -> NDArray:
+    """Weight of every row summed over the tasks that see it, shape (n_rows,).
+
+    Centring by these makes a row that two tasks see the same as two rows that one task sees.
+    """
+    per_task = np.ones(len(data.tasks)) if data.task_weights is None else data.task_weights
+    if data.task_of_row is not None:
+        weights = per_task[data.task_of_row] * ~np.isnan(data.y)
+        return weights if data.weights is None else weights * data.weights
+    if data.weights is not None and data.weights.ndim == 2:
+        return np.where(np.isnan(data.y), 0.0, data.weights) @ per_task
+    seen = ~np.isnan(data.y)
+    totals = np.full(data.n_rows, per_task.sum()) if seen.all() else seen @ per_task
+    return totals if data.weights is None else totals * data.weights
+
+
+def as_labelled(data: TaskData, copies: bool) -> TaskData:
+    """Matrix targets of which every row has just one are labelled rows; others stay as they are.
+
+    With `copies`, rows that several tasks see are repeated for each, as long as this stays cheap.
+    """
+    if data.task_of_row is not None or data.y.shape[1] == 1:
+        return data
+    seen = ~np.isnan(data.y)
+    n_observed = np.count_nonzero(seen)
+    once = n_observed == data.n_rows and bool(np.all(seen.any(axis=1)))
+    limit = max(_COPY_ELEMENTS, 2 * data.n_rows * data.n_features)
+    if not once and not (copies and n_observed * data.n_features <= limit):
+        return data
+    rows, task_of_row = np.nonzero(seen)
+    weights = data.weights
+    if weights is not None:
+        weights = weights[rows] if weights.ndim == 1 else weights[rows, task_of_row]
+    X = data.X if once else data.X[rows]
+    return replace(data, X=X, y=data.y[rows, task_of_row], task_of_row=task_of_row, weights=weights)
+
+
 def make_problem(data: TaskData, blocks: list[Block], penalties: Penalties, fit_intercept: bool) -> Problem:
     """The problem on the rows of X as they are."""
-    centre = column_means(data.X) if fit_intercept else None
+    centre = column_means(data.X, total_row_weights(data)) if fit_intercept else None
     return Problem(FeatureMatrix(data.X, centre), tuple(blocks), penalties, fit_intercept)
 
 

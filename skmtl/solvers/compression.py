@@ -47,8 +47,14 @@ class Compressed:
     intercepts: Callable[[NDArray], NDArray]
 
 
-def to_row_space(data: TaskData, centred: bool = True) -> tuple[TaskData, NDArray, NDArray]:
+def to_row_space(data: TaskData, row_weights: NDArray | None) -> tuple[TaskData, NDArray, NDArray]:
     """Write a dense X with fewer rows than columns in an orthonormal basis of its row space.
+
+    Parameters
+    ----------
+    data : TaskData
+    row_weights : ndarray of shape (n_rows,), or None
+        Weights of the rows in the means that X is centred by; None for no centring.
 
     Returns
     -------
@@ -58,7 +64,7 @@ def to_row_space(data: TaskData, centred: bool = True) -> tuple[TaskData, NDArra
         Coefficients in the user's features are ``directions @`` those found.
     centre : ndarray of shape (n_features,)
     """
-    centre = column_means(data.X) if centred else np.zeros(data.n_features)
+    centre = np.zeros(data.n_features) if row_weights is None else column_means(data.X, row_weights)
     rows = data.X - centre
     squares, vectors = np.linalg.eigh(rows @ rows.T)
     kept = squares > len(squares) * np.finfo(float).eps * max(squares[-1], 1e-300)
@@ -149,7 +155,10 @@ def compress_labelled(
     else:
         centres, means = np.zeros((1, n_features)), np.zeros(n_tasks)
         rows, targets = X * roots[:, np.newaxis], block.y * roots
-    constant = 0.0
+    constant, between = 0.0, None
+    if fit_intercept and not np.isfinite(penalties.own):
+        spread = centres - totals @ centres / totals.sum()
+        between = (spread * totals[:, np.newaxis]).T @ spread
     if is_long(data):
         grams, moments = _task_moments(rows, targets, offsets)
         squares = np.add.reduceat(targets**2, offsets[:-1])
@@ -161,7 +170,7 @@ def compress_labelled(
         rows, targets = _whiten(rows, targets, offsets, penalties.own)
     listed = ListedObservations(len(rows), np.arange(len(rows)), offsets)
     compressed = replace(block, observations=listed, y=targets, weights=1.0)
-    problem = Problem(FeatureMatrix(rows), (compressed,), replace(penalties, own=np.inf), False, constant)
+    problem = Problem(FeatureMatrix(rows), (compressed,), replace(penalties, own=np.inf), False, constant, between)
     return Compressed(problem, lambda W: means - np.einsum("td,dt->t", np.broadcast_to(centres, W.T.shape), W))
 
 

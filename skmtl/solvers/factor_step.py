@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmtl.objective import Block, Problem, with_ones
+from skmtl.observations import Pairs
 
 #: Rounds between factors and gauge.
 _MAX_ROUNDS = 30
@@ -109,8 +110,8 @@ def eliminate(
     loss, slopes = problem.constant, []
     for step in steps:
         new_factors[step.block.outputs, :k] = step.free
-        new_intercepts[step.block.outputs] = step.intercepts
         value, slope = step.finish()
+        new_intercepts[step.block.outputs] = step.intercepts
         loss += value
         slopes.append(slope)
     free = new_factors[:, :k]
@@ -138,7 +139,7 @@ class _QuadraticStep:
         if isinstance(block.weights, float) and not hasattr(observations, "rows"):
             grams = (block.weights * (columns.T @ columns))[np.newaxis]
         else:
-            grams = observations.grams(np.broadcast_to(block.weights, block.y.shape), columns)
+            grams = observations.grams(np.broadcast_to(block.weights, block.y.shape), Pairs(columns))
         moments = observations.factor_sums(self.targets * block.weights, columns)
         p = scores.shape[1]
         if p > k:
@@ -172,6 +173,7 @@ class _NewtonStep:
     def __init__(self, problem: Problem, block: Block, scores, factors, intercepts, k: int, offset):
         self.problem, self.block, self.k = problem, block, k
         self.columns = with_ones(scores[:, :k]) if problem.fit_intercept else scores[:, :k]
+        self.pairs = Pairs(self.columns)
         self.frozen = factors[block.outputs, k:]
         self.free = factors[block.outputs, :k].copy()
         self.intercepts = intercepts[block.outputs].copy()
@@ -203,14 +205,14 @@ class _NewtonStep:
         penalty[:k, :k] = precision
         curvature = self.state[2]
         if c == 1:
-            hessian = observations.grams(block.weighted(curvature), self.columns)
+            hessian = observations.grams(block.weighted(curvature), self.pairs)
             hessian = hessian * scaling[:, :, np.newaxis] * scaling[:, np.newaxis] + penalty
             return -solve_systems(_floor(hessian, k), gradient[:, 0])[:, np.newaxis]
         if c * q > _MAX_WHOLE_SYSTEM:
             # diag(p) - p p' <= diag(p): one system per class, an upper bound of the curvature.
             step = np.empty_like(gradient)
             for a in range(c):
-                part = observations.grams(block.weighted(curvature[..., a]), self.columns)
+                part = observations.grams(block.weighted(curvature[..., a]), self.pairs)
                 part = part * scaling[:, :, np.newaxis] * scaling[:, np.newaxis] + penalty
                 step[:, a] = -solve_systems(_floor(part, k), gradient[:, a])
             return step
@@ -218,7 +220,7 @@ class _NewtonStep:
         for a in range(c):
             for b in range(a, c):
                 cross = curvature[..., a] * ((a == b) - curvature[..., b])
-                part = observations.grams(block.weighted(cross), self.columns)
+                part = observations.grams(block.weighted(cross), self.pairs)
                 part = part * scaling[:, :, np.newaxis] * scaling[:, np.newaxis]
                 whole[:, a, :, b] = whole[:, b, :, a] = part + (penalty if a == b else 0.0)
         whole = whole.reshape(observations.n_tasks, c * q, c * q)

@@ -22,7 +22,7 @@ from skmtl.objective import Problem
 from skmtl.observations import ListedObservations
 from skmtl.penalties import Penalties
 from skmtl.solvers.basis_step import Point
-from skmtl.solvers.build import make_blocks, make_problem, output_order
+from skmtl.solvers.build import as_labelled, make_blocks, make_problem, output_order, total_row_weights
 from skmtl.solvers.compression import (
     Compressed,
     compress_complete,
@@ -58,6 +58,8 @@ class Formulation:
         What was subtracted from the rows before `directions`.
     compressed : Compressed or None
     alpha_own : float
+    is_scarce : bool
+        Whether tasks observe fewer rows than there are features: then local optima are real.
     """
 
     problem: Problem
@@ -69,6 +71,7 @@ class Formulation:
     centre: NDArray | None = None
     compressed: Compressed | None = None
     alpha_own: float = np.inf
+    is_scarce: bool = False
 
 
 def formulate(
@@ -83,9 +86,18 @@ def formulate(
     penalties = Penalties(
         alpha, np.inf if alpha_common is None else alpha_common, np.inf if alpha_own is None else alpha_own
     )
+    # Own parts are eliminated row by row, which squared losses on dense rows of their own allow.
+    eliminates_own = (
+        alpha_own is not None
+        and not sparse.issparse(data.X)
+        and all(task.kind == "regression" for task in data.tasks)
+    )
+    data = as_labelled(data, copies=eliminates_own and np.isnan(data.y).any())
     directions = centre = compressed = None
+    # Observations against features, before either is compressed.
+    is_scarce = np.count_nonzero(~np.isnan(data.y)) < len(data.tasks) * data.n_features
     if not sparse.issparse(data.X) and data.n_rows < data.n_features and data.n_rows <= _MAX_ROW_SPACE:
-        data, directions, centre = to_row_space(data, fit_intercept)
+        data, directions, centre = to_row_space(data, total_row_weights(data) if fit_intercept else None)
     pool_scales = alpha_common is not None
     if is_complete_squared(data):
         compressed, scales = compress_complete(data, penalties, fit_intercept, scale_targets, pool_scales)
@@ -106,6 +118,7 @@ def formulate(
             problem = make_problem(data, blocks, penalties, fit_intercept)
     return replace(
         describe(problem, data, scales),
+        is_scarce=is_scarce,
         directions=directions,
         centre=centre,
         compressed=compressed,

@@ -67,11 +67,12 @@ class Preconditioner:
         return gradient * outside + self.vectors @ (scaled - inner * outside)
 
 
-def make_preconditioner(X: FeatureMatrix, row_weights: NDArray) -> Preconditioner:
-    """Preconditioner for ``H = X' diag(row_weights) X``, of the kind that the width of X affords."""
+def make_preconditioner(X: FeatureMatrix, row_weights: NDArray, between: NDArray | None = None) -> Preconditioner:
+    """Preconditioner for ``H = X' diag(row_weights) X + between``, of the kind that the width of X affords."""
     n_rows, n_features = X.shape
-    if n_features <= _MAX_WHOLE and not (X.is_sparse and n_features > n_rows):
-        values, vectors = np.linalg.eigh(X.gram(row_weights))
+    if n_features <= _MAX_WHOLE:
+        gram = X.gram(row_weights)
+        values, vectors = np.linalg.eigh(gram if between is None else gram + between)
         return Preconditioner(vectors, np.maximum(values, 0.0), 0.0)
     if X.is_sparse:
         return Preconditioner(None, X.squared_column_norms(row_weights), 0.0)

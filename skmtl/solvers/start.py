@@ -51,7 +51,8 @@ def curvature_preconditioner(problem: Problem, point: Point) -> Preconditioner:
             curvature = np.sum(curvature * (1.0 - curvature), axis=-1)
         per_task = block.observations.spread(block.scale**2)
         row_weights += block.observations.row_totals(block.weighted(curvature * per_task))
-    return make_preconditioner(problem.X, row_weights / problem.n_outputs)
+    between = None if problem.between is None else problem.between / problem.n_outputs
+    return make_preconditioner(problem.X, row_weights / problem.n_outputs, between)
 
 
 def spectral_basis(
