@@ -1,0 +1,56 @@
+"""The splitter that ``cv=None`` and ``cv=5`` stand for when the targets belong to several tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from skmtl.model_selection.stacking import stack_tasks
+from skmtl.model_selection.task_kfold import TaskKFold
+from skmtl.targets import TaskTargets, is_named
+
+
+def default_splitter(cv: Any, estimator: Any, y: Any) -> Any:
+    """`cv`, or a `TaskKFold` in place of a number of folds where targets belong to several tasks.
+
+    scikit-learn would cut rows in blocks, or stratify by a y that it cannot read: either may leave a
+    training part without a task, or without one of its classes.
+
+    Parameters
+    ----------
+    cv : int, splitter, iterable of splits or None
+    estimator : estimator
+        Its ``task_col``, if it has one, says where the task labels are.
+    y : targets in any form
+
+    Returns
+    -------
+    cv : as scikit-learn's ``cv``
+    """
+    if cv is not None and (isinstance(cv, bool) or not isinstance(cv, (int, np.integer))):
+        return cv
+    n_splits = 5 if cv is None else int(cv)
+    task_col = getattr(estimator, "task_col", None)
+    if task_col is not None:
+        return TaskKFold(n_splits, task_col=task_col)
+    return TaskKFold(n_splits) if is_named(y) else cv
+
+
+def as_rows(X: Any, y: Any) -> tuple[Any, Any]:
+    """X and y that scikit-learn can cut by rows: named targets as `TaskTargets`, own rows stacked.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_rows, n_features), or dict with a table per task
+    y : targets in any form
+
+    Returns
+    -------
+    X : array-like of shape (n_rows, n_features)
+    y : TaskTargets of shape (n_rows, n_tasks) for named targets, else y itself
+    """
+    if isinstance(X, Mapping):
+        return stack_tasks(X, y)
+    return X, TaskTargets(y) if is_named(y) else y
