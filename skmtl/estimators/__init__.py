@@ -1,6 +1,8 @@
 """The estimators: what a user fits."""
 
 from skmtl.estimators.base import JointLinearModel
-from skmtl.estimators.low_rank import LowRankClassifier, LowRankMultiTask, LowRankRegressor
+from skmtl.estimators.low_rank_classifier import LowRankClassifier
+from skmtl.estimators.low_rank_multi_task import LowRankMultiTask
+from skmtl.estimators.low_rank_regressor import LowRankRegressor
 
 __all__ = ["JointLinearModel", "LowRankClassifier", "LowRankMultiTask", "LowRankRegressor"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -21,7 +21,8 @@ def rules_for_new_tasks(estimator: Any, kinds: Any) -> tuple[TargetRules, Any]:
         )
     class_weight = getattr(estimator, "class_weight", None)
     if isinstance(class_weight, Mapping):
-        per_task = any(weight is None or isinstance(weight, (str, Mapping)) for weight in class_weight.values())
+        given = class_weight.values()
+        per_task = any(weight is None or isinstance(weight, (str, Mapping)) for weight in given)
         class_weight = None if per_task else class_weight
     return replace(estimator._rules(), kinds=kinds), class_weight
 
@@ -43,19 +44,19 @@ def join_tasks(
         )
     if not (known_form.named or known_form.long):
         renamed = tuple(replace(task, name=len(known) + i) for i, task in enumerate(new))
-        return known + renamed, replace(known_form, flat=False)  # type: ignore[call-arg]
+        return known + renamed, replace(cast(Any, known_form), flat=False)
     names = {task.name for task in known}
     for task in new:
         if task.name in names:
             raise ValueError(
-                f"Task {task.name!r} is fitted already; add_tasks learns new tasks only. To learn a task anew, "
-                "fit again."
+                f"Task {task.name!r} is fitted already; add_tasks learns new tasks only. To learn a task "
+                "anew, fit again."
             )
     return known + new, known_form
 
 
 def join_solutions(known: Solution, new: Solution) -> Solution:
-    """One solution for all tasks. What tells of the fit (objective, gap, convergence) stays that of the fit."""
+    """One solution for all tasks; objective, gap and convergence stay those of the fit."""
     own = known.own
     if own is not None:
         own_of_new = np.zeros_like(new.coef) if new.own is None else new.own

@@ -1,4 +1,4 @@
-"""What every joint linear model can do once a `Solution` is found: fit, answer in kind, score, split, learn more tasks."""
+"""What every joint linear model can do: fit, answer in the form of the fit, score, split, learn more tasks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metaestimators import available_if
@@ -27,14 +28,16 @@ from skmtl.tasks import TaskData
 
 
 def _has_probabilities(estimator: Any) -> bool:
-    """Before a fit every estimator that accepts classes may have them; then one task of classes is enough."""
-    if not hasattr(estimator, "_tasks"):
-        return estimator._rules().accepts != "numbers"
-    return any(task.classes is not None for task in estimator._tasks)
+    """Where a task has classes; before a fit, where that is certain."""
+    if hasattr(estimator, "_tasks"):
+        return any(task.classes is not None for task in estimator._tasks)
+    rules = estimator._rules()
+    declared = set(rules.kinds.values()) if isinstance(rules.kinds, Mapping) else set()
+    return rules.accepts == "classes" or bool(declared & {"binary", "multiclass"})
 
 
 def _has_decisions(estimator: Any) -> bool:
-    """As scikit-learn: not for several outputs of an array; in the long form for two classes only."""
+    """As scikit-learn: not for several columns of an array; in the long form for two classes only."""
     if not _has_probabilities(estimator):
         return False
     if not hasattr(estimator, "_tasks"):
@@ -152,8 +155,8 @@ or (where X is one) a dict, default=None
         Parameters
         ----------
         X : as in `fit`
-            After a fit on own rows, one X asks every task, a dict of X each task for its own rows. In the long
-            form a task that was not in fit is predicted by the common part, if there is one.
+            After a fit on own rows, one X asks every task, a dict of X each task for its own rows. In the
+            long form a task that was not in fit is predicted by the common part, if there is one.
 
         Returns
         -------
@@ -191,7 +194,8 @@ or (where X is one) a dict, default=None
 
         Returns
         -------
-        decisions : TaskTargets of {task: ndarray of shape (n_samples,) or (n_samples, n_classes)}, dict or ndarray
+        decisions : TaskTargets of {task: ndarray of shape (n_samples,) or (n_samples, n_classes)}, dict or \
+ndarray
         """
         query, raw = self._raw(X)
         return self._form.gather(query, self._tasks, decisions(raw, self._tasks), "decision_function")
@@ -241,7 +245,7 @@ or (where X is one) a dict, default=None
         Z : ndarray of shape (n_samples, n_components)
         """
         check_is_fitted(self)
-        if isinstance(X, Mapping):
+        if isinstance(X, Mapping) and not issparse(X):  # scipy's dictionary of keys is a mapping too
             raise ValueError("transform takes one table X; transform the tables of a dict one by one.")
         query = self._query(X, unseen=True)
         Z = np.asarray(query.X @ self.basis_)
@@ -262,10 +266,9 @@ or (where X is one) a dict, default=None
         check_is_fitted(self)
         names = getattr(self, "feature_names_in_", None)
         if names is not None and self._form.long:
-            names = names[names != self.task_col] if self.task_col in names else np.delete(names, self.task_col)
-        return make_predictors(
-            self._tasks, self._solution.coef, self._solution.intercept, names, self.fit_intercept
-        )
+            by_name = names == self.task_col
+            names = names[~by_name] if by_name.any() else np.delete(names, self.task_col)
+        return make_predictors(self._tasks, self._solution.coef, self._solution.intercept, names)
 
     def add_tasks(self, X: Any, y: Any, sample_weight: Any = None, *, kinds: Any = None) -> Any:
         """Learn new tasks from few labels: the basis and the common part stay, only new factors are fitted.
@@ -289,7 +292,14 @@ or (where X is one) a dict, default=None
         check_is_fitted(self)
         rules, class_weight = rules_for_new_tasks(self, kinds)
         data, form = as_task_data(
-            self, X, y, sample_weight, rules=rules, task_col=self.task_col, class_weight=class_weight, reset=False
+            self,
+            X,
+            y,
+            sample_weight,
+            rules=rules,
+            task_col=self.task_col,
+            class_weight=class_weight,
+            reset=False,
         )
         tasks, form = join_tasks(self._tasks, self._form, data.tasks, form)
         new = fit_factors(

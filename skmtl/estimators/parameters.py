@@ -10,7 +10,7 @@ import numpy as np
 
 
 def _is_integer(value: Any, at_least: int) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, (bool, np.bool_)) and value >= at_least
+    return isinstance(value, Integral) and not isinstance(value, (bool, np.bool_)) and int(value) >= at_least
 
 
 def _is_number(value: Any) -> bool:

@@ -70,10 +70,7 @@ def _raw(X: Any, coef: NDArray, intercept: NDArray) -> NDArray:
 def _common_raw(X: Any, tasks: tuple[Task, ...], solution: Solution) -> NDArray:
     """What the common part and the mean intercept say, shape (n_rows, 1)."""
     first = tasks[0]
-    alike = all(
-        task.kind == first.kind and (first.classes is None or np.array_equal(task.classes, first.classes))
-        for task in tasks
-    )
+    alike = all(task.kind == first.kind and _same_classes(task, first) for task in tasks)
     if not alike or first.n_outputs > 1:
         raise ValueError(
             "X holds a task that fit did not see. The common part can answer for it only if all fitted tasks "
@@ -81,6 +78,12 @@ def _common_raw(X: Any, tasks: tuple[Task, ...], solution: Solution) -> NDArray:
         )
     assert solution.common is not None
     return (X @ solution.common + solution.intercept.mean())[:, np.newaxis]
+
+
+def _same_classes(task: Task, other: Task) -> bool:
+    if task.classes is None or other.classes is None:
+        return task.classes is other.classes
+    return np.array_equal(task.classes, other.classes)
 
 
 def _predicted(task: Task, raw: NDArray) -> NDArray:

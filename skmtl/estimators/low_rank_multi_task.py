@@ -1,0 +1,187 @@
+"""The low-rank estimator for numbers and classes in one fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.base import BaseEstimator
+
+from skmtl.estimators.low_rank import LowRankModel
+from skmtl.inputs import TargetRules
+
+
+class LowRankMultiTask(LowRankModel, BaseEstimator):
+    """Numbers and classes in one fit: any mixture of tasks learned jointly through a shared low-rank basis.
+
+    Each task has the loss of its kind: squared, logistic, multinomial or Poisson. It is neither a
+    regressor nor a classifier to scikit-learn.
+
+    Parameters
+    ----------
+    n_components : int, default=None
+        Columns k of the shared basis, the largest rank of the shared part. None: min(n_features, total number
+        of outputs), so that `alpha` alone sets the rank.
+    alpha : float, default=0.05
+        Strength of the shared part, >= 0: a ridge on basis and factors, which is the trace norm of their
+        product. Infinity leaves the shared part out.
+    alpha_common : float, default=None
+        Ridge strength of one coefficient vector that all tasks with a single output share. None: no common
+        part.
+    alpha_own : float, default=None
+        Ridge strength of each task's own deviation. None: no own parts.
+    kinds : dict of {task: kind}, default=None
+        "regression", "binary", "multiclass" or "count" for tasks whose kind shall not be read off their
+        targets. Strings, booleans and categories are classes; numbers with two distinct values are binary;
+        other numbers are regression.
+    task_weight : "balanced" or dict of {task: weight}, default=None
+        None: every observation counts once. "balanced": every task counts once. A dict: factors on all
+        observations of a task, 1 for tasks that are not named.
+    class_weight : "balanced", dict of {class: weight} or dict of {task: either}, default=None
+        Factors on the observations of a class, as in :class:`~sklearn.linear_model.LogisticRegression`.
+    scale_targets : {"std", None}, default="std"
+        "std": regression targets are divided by their standard deviation inside, so that units do not matter;
+        everything public is in the units of the targets.
+    n_init : int, default=1
+        Starts: the first is spectral, the others are random; the best objective is kept.
+    fit_intercept : bool, default=True
+        Whether every output has an intercept, which is not penalised.
+    max_iter : int, default=500
+        Most steps of the basis from one start.
+    tol : float, default=1e-8
+        The fit stops when the duality gap, or, where `n_components` limits the rank, the decrease still to be
+        had, is at most `tol` times the objective.
+    warm_start : bool, default=False
+        Begin at the basis of the earlier fit.
+    random_state : int, RandomState instance or None, default=None
+        For the random starts.
+    verbose : int, default=0
+        1 prints one line per five steps, 2 one per step.
+    n_jobs : int, default=None
+        Threads for the starts.
+    task_col : str or int, default=None
+        Long form: name or position of the column of X that holds the task of each row. It is no feature.
+
+    Attributes
+    ----------
+    tasks_ : list
+        Names of the tasks, 0, 1, ... for the columns of an array.
+    basis_ : ndarray of shape (n_features, n_components)
+        Shared basis B. Columns that were not needed are zero and stand last.
+    factors_ : dict of {task: ndarray of shape (n_components, n_outputs)}
+        What each task makes of the basis, in units of its targets.
+    common_ : ndarray of shape (n_features,) or None
+        Common part m.
+    own_ : dict of {task: ndarray of shape (n_features, n_outputs)} or None
+        Own parts E.
+    coef_ : dict of {task: ndarray}, ndarray or list
+        Coefficients in the shape scikit-learn uses for the kind: (n_features,) for numbers, (1, n_features)
+        for two classes, (n_classes, n_features) for more. An array y: numbers as an array
+        of shape (n_tasks, n_features), else a list.
+    intercept_ : dict of {task: float or ndarray}, float, ndarray or list
+        Intercepts, in the form of `coef_`.
+    classes_by_task_ : dict of {task: ndarray of shape (n_classes,)}
+        Classes of the classification tasks.
+    classes_ : ndarray of shape (n_classes,) or list of such
+        y an array: the classes of its one column, or of each; long form: all classes of all tasks.
+    target_scale_ : dict of {task: float}
+        What the linear predictor was divided by inside.
+    rank_ : int
+        Components in use.
+    objective_ : float
+        F at the solution.
+    objective_path_ : ndarray of shape (n_steps + 1,)
+        F after every step.
+    dual_gap_ : float
+        Upper bound of `objective_` minus the optimum of the convex problem without a limit on the rank: a
+        small gap proves a global optimum.
+    convergence_ : Convergence
+        Whether, why and after how much work the solver stopped.
+    n_iter_ : int
+        Steps taken, at least one.
+    n_features_in_ : int
+        Columns of X as handed to `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of X, where they are strings.
+
+    See Also
+    --------
+    LowRankRegressor : For numbers alone.
+    LowRankClassifier : For classes alone.
+
+    Notes
+    -----
+    With raw predictor ``raw_t(x) = x @ W_t + b_t`` and ``W_t = m 1' + B @ S_t + E_t``, the fit minimises::
+
+        F = (1 / nbar) sum_t w_t sum_i v_ti loss_t(y_ti, raw_ti)
+            + alpha / 2 (|B|^2 + |S|^2) + alpha_common / 2 |m|^2 + alpha_own / 2 |E|^2
+
+    over the basis B (n_features, k), factors S, common part m, own parts E and intercepts b, with the weights
+    v of the observations and w of the tasks, and nbar = (sum of all v) / n_tasks. Then alpha means the same
+    for 100 rows and for 10^7, and a weight of 2 is a row twice. The loss is
+    squared, logistic, multinomial (softmax) or Poisson, by the kind of the task.
+
+    Where k is not below the rank of the optimum, the problem is convex: the smallest (|B|^2 + |S|^2) / 2 with
+    B S = L is the trace norm of L [1]_. The solver eliminates factors and intercepts exactly [2]_ and moves
+    the basis by quasi-Newton steps.
+
+    References
+    ----------
+    .. [1] Srebro, N., Rennie, J. & Jaakkola, T. (2004). Maximum-margin matrix factorization. Advances in
+           Neural Information Processing Systems 17.
+    .. [2] Golub, G. & Pereyra, V. (1973). The differentiation of pseudo-inverses and nonlinear least squares
+           problems whose variables separate. SIAM Journal on Numerical Analysis, 10(2).
+           :doi:`10.1137/0710036`
+
+    Examples
+    --------
+    >>> from skmtl import LowRankMultiTask
+    >>> from skmtl.datasets import load_penguins
+    >>> X, y = load_penguins()  # species: 3 classes; sex: 2 classes with gaps; body_mass: numbers
+    >>> model = LowRankMultiTask(n_components=3).fit(X, y)
+    >>> sorted(model.predict(X))
+    ['body_mass', 'sex', 'species']
+    >>> model.split()["sex"]
+    LogisticRegression()
+    """
+
+    def __init__(
+        self,
+        *,
+        n_components: int | None = None,
+        alpha: float = 0.05,
+        alpha_common: float | None = None,
+        alpha_own: float | None = None,
+        kinds: dict | None = None,
+        task_weight: Any = None,
+        class_weight: Any = None,
+        scale_targets: str | None = "std",
+        n_init: int = 1,
+        fit_intercept: bool = True,
+        max_iter: int = 500,
+        tol: float = 1e-8,
+        warm_start: bool = False,
+        random_state: Any = None,
+        verbose: int = 0,
+        n_jobs: int | None = None,
+        task_col: Any = None,
+    ) -> None:
+        self.n_components = n_components
+        self.alpha = alpha
+        self.alpha_common = alpha_common
+        self.alpha_own = alpha_own
+        self.kinds = kinds
+        self.task_weight = task_weight
+        self.class_weight = class_weight
+        self.scale_targets = scale_targets
+        self.n_init = n_init
+        self.fit_intercept = fit_intercept
+        self.max_iter = max_iter
+        self.tol = tol
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+        self.n_jobs = n_jobs
+        self.task_col = task_col
+
+    def _rules(self) -> TargetRules:
+        return TargetRules(type(self).__name__, "any", kinds=self.kinds)
