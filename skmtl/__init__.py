@@ -1,6 +1,7 @@
 """Multi-task learning for scikit-learn: several targets learned jointly, ordinary predictors handed back."""
 
 from skmtl.estimators import LowRankClassifier, LowRankMultiTask, LowRankRegressor
+from skmtl.model_selection import TaskKFold, stack_tasks
 from skmtl.predictors import split
 from skmtl.scoring import MultiTaskScorer, TaskScorer
 from skmtl.targets import TaskTargets
@@ -12,8 +13,10 @@ __all__ = [
     "LowRankMultiTask",
     "LowRankRegressor",
     "MultiTaskScorer",
+    "TaskKFold",
     "TaskScorer",
     "TaskTargets",
     "__version__",
     "split",
+    "stack_tasks",
 ]
