@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ def fitted_attributes(solution: Solution, tasks: tuple[Task, ...], form: Form) -
     # One contiguous row per output: the views below then are what a linear model would hold.
     rows = np.ascontiguousarray(solution.coef.T)
     offsets = np.cumsum([0, *(task.n_outputs for task in tasks)]).tolist()
-    outputs = [slice(start, stop) for start, stop in zip(offsets[:-1], offsets[1:])]
+    outputs = [slice(start, stop) for start, stop in pairwise(offsets)]
     classes = {task.name: task.classes for task in tasks if task.classes is not None}
     names = [task.name for task in tasks]
     convergence = solution.convergence

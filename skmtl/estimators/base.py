@@ -1,4 +1,4 @@
-"""What every joint linear model can do: fit, answer in the form of the fit, score, split, learn more tasks."""
+"""What every joint linear model can do: fit, answer in the form of the fit, score, split, learn new tasks."""
 
 from __future__ import annotations
 
@@ -213,8 +213,7 @@ ndarray
         scores : dict of {task: float}
             Tasks of `y` that have a target.
         """
-        query, raw = self._raw(X)
-        predicted = predictions(raw, self._tasks)
+        predicted = predictions(self._raw(X)[1], self._tasks)
         return {
             self.tasks_[t]: score_task(self._tasks[t].kind, y_true, predicted[t][rows], weight)
             for t, rows, y_true, weight in scored_targets(self._form, X, y, sample_weight, self._tasks)
