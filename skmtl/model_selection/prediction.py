@@ -122,12 +122,13 @@ class _Answering(BaseEstimator):
             return response
         if response.ndim == 1:
             raise ValueError(
-                f"A training part has two of the {len(position)} classes of task {task!r}, and its {self.method} one "
-                "column, which cannot be aligned with all classes; use predict_proba, or stratified folds (TaskKFold)."
+                f"A training part has two of the {len(position)} classes of task {task!r}, and its {self.method} "
+                "one column, which cannot be aligned with all classes; use predict_proba, or stratified folds "
+                "(TaskKFold)."
             )
         warnings.warn(
-            f"A training part has {len(columns)} of the {len(position)} classes of task {task!r}: {self.method} is "
-            f"{_ABSENT[self.method]:.3g} for the others. Stratified folds (TaskKFold), or fewer, help.",
+            f"A training part has {len(columns)} of the {len(position)} classes of task {task!r}: {self.method} "
+            f"is {_ABSENT[self.method]:.3g} for the others. Stratified folds (TaskKFold), or fewer, help.",
             RuntimeWarning, stacklevel=2,
         )
         aligned = np.full((len(response), len(position)), _ABSENT[self.method])

@@ -14,7 +14,9 @@ from skmtl.inputs.kinds import listed
 from skmtl.targets import TaskTargets, as_column
 
 
-def stack_tasks(X_by_task: Mapping[Hashable, Any], y_by_task: Mapping[Hashable, Any]) -> tuple[Any, TaskTargets]:
+def stack_tasks(
+    X_by_task: Mapping[Hashable, Any], y_by_task: Mapping[Hashable, Any]
+) -> tuple[Any, TaskTargets]:
     """Tasks with rows of their own, as one X and one y that scikit-learn can split, search and score.
 
     Parameters
@@ -52,7 +54,8 @@ def stack_tasks(X_by_task: Mapping[Hashable, Any], y_by_task: Mapping[Hashable, 
     columns = {name: as_column(y_by_task[name], name) for name in tables}
     for name, table in tables.items():
         if columns[name].ndim != 1:
-            raise ValueError(f"The targets of task {name!r} must be one-dimensional, got shape {columns[name].shape}.")
+            shape = columns[name].shape
+            raise ValueError(f"The targets of task {name!r} must be one-dimensional, got shape {shape}.")
         if len(columns[name]) != table.shape[0]:
             raise ValueError(f"X and y of task {name!r} have different lengths: {table.shape[0]} rows and "
                              f"{len(columns[name])} targets.")
@@ -104,16 +107,18 @@ def _require_fit(tables: Mapping[Hashable, Any], first: Hashable, name: Hashable
     """ValueError unless the table of task `name` has the sort and the columns of the first one."""
     one, other = tables[first], tables[name]
     if _package(one) != _package(other):
-        raise ValueError(f"X of task {name!r} is a {type(other).__module__.partition('.')[0]} {type(other).__name__}, "
-                         f"but that of task {first!r} a {type(one).__module__.partition('.')[0]} "
-                         f"{type(one).__name__}; give all tasks the same sort of table.")
+        raise ValueError(
+            f"X of task {name!r} is a {_package(other)} {type(other).__name__}, but that of task {first!r} a "
+            f"{_package(one)} {type(one).__name__}; give all tasks the same sort of table."
+        )
     if one.shape[1] != other.shape[1] and not hasattr(one, "columns"):
         raise ValueError(f"X of task {name!r} has {other.shape[1]} features, but that of task {first!r} has "
                          f"{one.shape[1]}.")
     if hasattr(one, "columns") and list(one.columns) != list(other.columns):
-        raise ValueError(f"X of task {name!r} has the columns {listed(list(other.columns))}, but that of task "
-                         f"{first!r} has {listed(list(one.columns))}; all tasks need the same columns in the same "
-                         "order.")
+        raise ValueError(
+            f"X of task {name!r} has the columns {listed(list(other.columns))}, but that of task {first!r} has "
+            f"{listed(list(one.columns))}; all tasks need the same columns in the same order."
+        )
 
 
 def _placed(column: Any, start: int, n_rows: int) -> Any:

@@ -122,7 +122,7 @@ class TaskKFold(BaseCrossValidator):
         if self.task_col is not None or groups is not None:
             return _dealt(self._labelled_strata(X, y, groups, n_rows), order, self.n_splits)
         if y is None:
-            raise ValueError("TaskKFold needs to know the tasks: give task_col, groups (a task label per row) or y.")
+            raise ValueError("TaskKFold must know the tasks: give task_col, groups (a task label per row) or y.")
         strata = _strata_of_tasks(y, n_rows, self.n_splits)
         if _n_tasks_of_row(strata).max() <= 1:
             task, of_task = np.zeros(n_rows, dtype=np.intp), np.zeros(n_rows, dtype=np.intp)
@@ -205,7 +205,7 @@ def _n_tasks_of_row(strata_of_tasks: list[NDArray]) -> NDArray:
 
 
 def _membership(strata_of_tasks: list[NDArray], n_rows: int) -> sparse.csr_array:
-    """Ones where a row belongs to a stratum, (n_rows, n_strata): all rows, every task, every class of a task."""
+    """Ones where a row is in a stratum, (n_rows, n_strata): all rows, every task, every class of a task."""
     rows, strata, n_strata = [np.arange(n_rows)], [np.zeros(n_rows, dtype=np.intp)], 1
     for stratum in strata_of_tasks:
         present = np.flatnonzero(stratum >= 0)
