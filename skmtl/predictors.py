@@ -1,4 +1,4 @@
-"""What `split` hands out: for every task a genuine, fitted scikit-learn object that predicts what the joint model does."""
+"""What `split` hands out: for every task a genuine fitted scikit-learn object, equal to the joint model."""
 
 from __future__ import annotations
 
@@ -60,8 +60,9 @@ def make_predictors(tasks: Sequence[Task], coef: ArrayLike, intercept: ArrayLike
     ends = np.cumsum([task.n_outputs for task in tasks])
     n_outputs = ends[-1] if len(tasks) else 0
     if coef.ndim != 2 or coef.shape[1] != n_outputs or intercept.shape != (n_outputs,):
-        raise ValueError(f"{len(tasks)} tasks of {n_outputs} outputs need coef of shape (n_features, {n_outputs}) and "
-                         f"intercept of shape ({n_outputs},), got {coef.shape} and {intercept.shape}.")
+        raise ValueError(f"{len(tasks)} tasks of {n_outputs} outputs need coef of shape (n_features, "
+                         f"{n_outputs}) and intercept of shape ({n_outputs},), got {coef.shape} and "
+                         f"{intercept.shape}.")
     names = None if feature_names is None else np.asarray(feature_names, dtype=object)
     if names is not None and names.shape != coef.shape[:1]:
         raise ValueError(f"coef has {coef.shape[0]} features, got {names.size} feature_names.")
@@ -74,7 +75,10 @@ def make_predictors(tasks: Sequence[Task], coef: ArrayLike, intercept: ArrayLike
         if key not in prototypes:
             prototypes[key] = _prototype(*key)
         outputs = slice(end - task.n_outputs, end)
-        predictors[task.name] = _as_predictor(prototypes[key], task, coef[:, outputs], intercept[outputs], names)
+        predictor = _as_predictor(prototypes[key], task, coef[:, outputs], intercept[outputs])
+        if names is not None:
+            predictor.feature_names_in_ = names.copy()
+        predictors[task.name] = predictor
     return predictors
 
 
@@ -99,12 +103,10 @@ def _prototype(model: type, n_classes: int) -> Any:
     return prototype
 
 
-def _as_predictor(prototype: Any, task: Task, coef: NDArray, intercept: NDArray, names: NDArray | None) -> Any:
-    """A copy of `prototype` with the parameters of one task: coef (n_features, n_outputs), intercept (n_outputs,)."""
+def _as_predictor(prototype: Any, task: Task, coef: NDArray, intercept: NDArray) -> Any:
+    """Copy of `prototype` with one task's coef (n_features, n_outputs) and intercept (n_outputs,)."""
     predictor = copy.copy(prototype)
     predictor.n_features_in_ = coef.shape[0]
-    if names is not None:
-        predictor.feature_names_in_ = names.copy()
     if task.classes is None:
         predictor.coef_ = coef[:, 0].copy()
         predictor.intercept_ = float(intercept[0])
@@ -161,7 +163,8 @@ def split(estimator: Any) -> dict[Hashable, Any]:
 
 def _split(estimator: Any, within: str) -> dict[Hashable, Any]:
     if hasattr(estimator, "best_estimator_"):
-        return _split(estimator.best_estimator_, within=f" as the best_estimator_ of {type(estimator).__name__}")
+        search = type(estimator).__name__
+        return _split(estimator.best_estimator_, within=f" as the best_estimator_ of {search}")
     if isinstance(estimator, Pipeline):
         last = estimator.steps[-1][1]
         parts = _split(last, within=" as the last step of a Pipeline")
@@ -171,8 +174,8 @@ def _split(estimator: Any, within: str) -> dict[Hashable, Any]:
     # Splitters of scikit-learn (KFold, ...) have a split of another meaning, but no fit.
     if isinstance(estimator, type) or not (hasattr(estimator, "split") and hasattr(estimator, "fit")):
         given = f"the class {estimator.__name__}" if isinstance(estimator, type) else type(estimator).__name__
-        raise TypeError(f"split takes a fitted skmtl estimator, a Pipeline that ends in one, or a fitted search over "
-                        f"either; got {given}{within}.")
+        raise TypeError("split takes a fitted skmtl estimator, a Pipeline that ends in one, or a fitted "
+                        f"search over either; got {given}{within}.")
     return estimator.split()
 
 
@@ -187,10 +190,11 @@ def _pipeline(joint: Pipeline, between: list, part: Any) -> Pipeline:
 
 
 def _drop_task_column(joint: Any) -> ColumnTransformer:
-    """Fitted step that takes the task column of the long form away: in a Pipeline it passes all steps before."""
+    """Fitted step that takes away the task column of the long form, which all steps before let through."""
     names = getattr(joint, "feature_names_in_", None)
-    named = names is not None and joint.task_col in list(names)
-    position = list(names).index(joint.task_col) if named else joint.task_col % joint.n_features_in_
+    columns = [] if names is None else list(names)
+    named = joint.task_col in columns
+    position = columns.index(joint.task_col) if named else joint.task_col % joint.n_features_in_
     drop = ColumnTransformer([("task", "drop", [position])], remainder="passthrough")
     drop.set_output(transform="default").fit(np.zeros((1, joint.n_features_in_)))
     if names is not None:
