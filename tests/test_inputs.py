@@ -7,12 +7,11 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
 from skmtl.inputs import TargetRules, as_task_data, scored_targets, union_classes
-from skmtl.inputs.weights import class_weights, task_weights
 from skmtl.targets import TaskTargets
 
 ANY = TargetRules("LowRankMultiTask", "any")
@@ -39,25 +38,28 @@ def features(n_rows=8, n_features=3, seed=0):
 # ---- kinds -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("column", "kind", "classes"), [
-    (["b", "a", "b", "c"], "multiclass", ["a", "b", "c"]),
-    (["b", "a", "b", "a"], "binary", ["a", "b"]),
-    ([True, False, True, True], "binary", [False, True]),
-    ([True, None, True, False], "binary", [False, True]),
-    (["b", None, "a", "c"], "multiclass", ["a", "b", "c"]),
-    (pd.Series(["b", pd.NA, "a", "c"], dtype="string"), "multiclass", ["a", "b", "c"]),
-    (pd.Series([3, 1, 2, 1]).astype("category"), "multiclass", [1, 2, 3]),
-    (pd.Series([True, pd.NA, False, True], dtype="boolean"), "binary", [False, True]),
-    ([0, 1, 1, 0], "binary", [0, 1]),
-    ([-1.0, 1.0, np.nan, 1.0], "binary", [-1.0, 1.0]),
-    ([0.5, 1.5, 0.5, 0.5], "binary", [0.5, 1.5]),
-    (pd.Series([4, pd.NA, 7, 4], dtype="Int64"), "binary", [4, 7]),
-    ([0.1, 0.2, 0.3, 0.4], "regression", None),
-    ([1.0, None, 2.5, 3.0], "regression", None),
-    (pd.Series([0.1, pd.NA, 0.3, 2.0], dtype="Float64"), "regression", None),
-    ([7.0, 7.0, 7.0, np.nan], "regression", None),
-    (np.array([0.25, 0.5, 4.0, 1.0], dtype=np.float32), "regression", None),
-])
+@pytest.mark.parametrize(
+    ("column", "kind", "classes"),
+    [
+        (["b", "a", "b", "c"], "multiclass", ["a", "b", "c"]),
+        (["b", "a", "b", "a"], "binary", ["a", "b"]),
+        ([True, False, True, True], "binary", [False, True]),
+        ([True, None, True, False], "binary", [False, True]),
+        (["b", None, "a", "c"], "multiclass", ["a", "b", "c"]),
+        (pd.Series(["b", pd.NA, "a", "c"], dtype="string"), "multiclass", ["a", "b", "c"]),
+        (pd.Series([3, 1, 2, 1]).astype("category"), "multiclass", [1, 2, 3]),
+        (pd.Series([True, pd.NA, False, True], dtype="boolean"), "binary", [False, True]),
+        ([0, 1, 1, 0], "binary", [0, 1]),
+        ([-1.0, 1.0, np.nan, 1.0], "binary", [-1.0, 1.0]),
+        ([0.5, 1.5, 0.5, 0.5], "binary", [0.5, 1.5]),
+        (pd.Series([4, pd.NA, 7, 4], dtype="Int64"), "binary", [4, 7]),
+        ([0.1, 0.2, 0.3, 0.4], "regression", None),
+        ([1.0, None, 2.5, 3.0], "regression", None),
+        (pd.Series([0.1, pd.NA, 0.3, 2.0], dtype="Float64"), "regression", None),
+        ([7.0, 7.0, 7.0, np.nan], "regression", None),
+        (np.array([0.25, 0.5, 4.0, 1.0], dtype=np.float32), "regression", None),
+    ],
+)
 def test_the_kind_is_read_off_the_targets(column, kind, classes):
     X = features(4)
     for data in (read(X, {"t": column}), read({"t": X}, {"t": column})):
@@ -107,8 +109,11 @@ def test_declared_counts_and_booleans_as_numbers():
     data = read(features(4), {"visits": [0, 1, 0, 1], "member": [True, False, None, True]}, rules=rules)
     assert kinds_of(data) == {"visits": "count", "member": "regression"}
     assert_array_equal(data.y, [[0, 1], [1, 0], [0, np.nan], [1, 1]])
-    own = read(dict.fromkeys(["visits", "member"], features(4)),
-               {"visits": [0, 1, 0, 1], "member": [True, False, None, True]}, rules=rules)
+    own = read(
+        dict.fromkeys(["visits", "member"], features(4)),
+        {"visits": [0, 1, 0, 1], "member": [True, False, None, True]},
+        rules=rules,
+    )
     assert_array_equal(own.y, [0, 1, 0, 1, 1, 0, 1])
 
 
@@ -157,8 +162,13 @@ def test_dict_task_targets_pandas_and_polars_are_the_same_targets():
     y, X = mixed_targets(), features(30)
     expected = read(X, y)
     frame = pd.DataFrame(y)
-    for given in (TaskTargets(y), frame, frame.convert_dtypes(), frame.astype({"ripe": "category"}),
-                  polars.DataFrame({name: list(map(none_for_nan, column)) for name, column in y.items()})):
+    for given in (
+        TaskTargets(y),
+        frame,
+        frame.convert_dtypes(),
+        frame.astype({"ripe": "category"}),
+        polars.DataFrame({name: list(map(none_for_nan, column)) for name, column in y.items()}),
+    ):
         data = read(X, given)
         assert kinds_of(data) == kinds_of(expected)
         assert_array_equal(data.y, expected.y)
@@ -177,8 +187,10 @@ def test_own_rows_and_long_form_hold_the_observations_of_the_matrix():
     Y = np.random.RandomState(3).randn(20, 3)
     Y[np.random.RandomState(4).rand(20, 3) < 0.4] = np.nan
     seen = ~np.isnan(Y)
-    own = read({name: X[seen[:, t]] for t, name in enumerate(names)}, {name: Y[seen[:, t], t] for t, name in
-                                                                       enumerate(names)})
+    own = read(
+        {name: X[seen[:, t]] for t, name in enumerate(names)},
+        {name: Y[seen[:, t], t] for t, name in enumerate(names)},
+    )
     gappy = read(dict.fromkeys(names, X), {name: Y[:, t] for t, name in enumerate(names)})
     stacked = pd.DataFrame(np.tile(X, (3, 1)), columns=["x", "y", "z"])
     stacked.insert(1, "school", np.repeat(names, 20))
@@ -197,8 +209,15 @@ def test_own_rows_and_long_form_hold_the_observations_of_the_matrix():
 
 def test_array_forms():
     X, y = features(5), np.array([0.5, 1.5, np.nan, 2.5, 3.5])
-    for given in (y, y[:, None], y.tolist(), pd.Series(y), pd.Series(y).astype("Float64"),
-                  np.array([0.5, 1.5, None, 2.5, 3.5], dtype=object), [0.5, 1.5, None, 2.5, 3.5]):
+    for given in (
+        y,
+        y[:, None],
+        y.tolist(),
+        pd.Series(y),
+        pd.Series(y).astype("Float64"),
+        np.array([0.5, 1.5, None, 2.5, 3.5], dtype=object),
+        [0.5, 1.5, None, 2.5, 3.5],
+    ):
         data, form = as_task_data(Carrier(), X, given, rules=ANY)
         assert_array_equal(data.y[:, 0], y)
         assert (form.named, form.flat) == (False, np.ndim(given) == 1)
@@ -291,97 +310,6 @@ def test_reading_costs_little_more_than_reading_the_numbers_once():
         assert time.perf_counter() - began < 1.0  # measured: 2, 15 and 20 ms
 
 
-# ---- weights ---------------------------------------------------------------------------------
-
-
-def test_weight_zero_is_as_if_absent_and_leaves_no_class_behind():
-    X, y = features(6), np.array(["a", "b", "c", "a", "b", "b"])
-    weight = np.array([1.0, 2, 0, 1, 1, 1])
-    kept = weight > 0
-    for data, alone in [
-        (read(X, {"t": y}, weight), read(X[kept], {"t": y[kept]}, weight[kept])),
-        (read({"t": X}, {"t": y}, {"t": weight}), read({"t": X[kept]}, {"t": y[kept]}, {"t": weight[kept]})),
-    ]:
-        assert_array_equal(data.X, alone.X)
-        assert_array_equal(data.y, alone.y)
-        assert_array_equal(data.weights, alone.weights)
-        assert data.tasks[0].classes.tolist() == ["a", "b"]
-    per_task = TaskTargets({"t": weight, "u": np.ones(6)})
-    data = read(X, {"t": y, "u": np.arange(6) / 5}, per_task)
-    assert np.isnan(data.y[2, 0])
-    assert not np.isnan(data.y[:, 1]).any()
-    assert data.tasks[0].classes.tolist() == ["a", "b"]
-
-
-def as_array(columns):
-    return np.column_stack(list(columns.values()))
-
-
-@pytest.mark.parametrize("container", [TaskTargets, pd.DataFrame, as_array])
-def test_weights_per_row_and_task_in_every_container(container):
-    columns = {"a": np.array([1.0, 2, 3]), "b": np.array([4.0, 5, 6])}
-    data = read(features(3), {name: np.arange(3) / 2 for name in columns}, container(columns))
-    assert_array_equal(data.weights, np.column_stack(list(columns.values())))
-
-
-def test_named_weights_are_matched_by_name():
-    weights = pd.DataFrame({"b": [4.0, 5, 6], "a": [1.0, 2, 3]})
-    data = read(features(3), {"a": np.arange(3) / 2, "b": np.arange(3) / 3}, weights)
-    assert_array_equal(data.weights, [[1, 4], [2, 5], [3, 6]])
-
-
-def test_a_weight_may_be_missing_where_the_target_is():
-    y = {"a": [0.1, np.nan, 0.3, 0.4], "b": [0.1, 0.2, 0.3, 0.5]}
-    data = read(features(4), y, TaskTargets({"a": [1, np.nan, 1, 2], "b": [1, 1, 1, 3]}))
-    assert np.isfinite(data.weights).all()
-
-
-def test_balanced_class_weights_are_those_of_scikit_learn():
-    from sklearn.utils.class_weight import compute_sample_weight
-
-    y = np.array([0, 0, 0, 1, 2, 2])
-    expected = compute_sample_weight("balanced", y)
-    X = features(6)
-    assert_allclose(read(X, y, rules=CLASSES, class_weight="balanced").weights[:, 0], expected)
-    assert_allclose(read({"t": X}, {"t": y}, rules=CLASSES, class_weight="balanced").weights, expected)
-    chosen = {0: 2.0, 2: 0.5}
-    expected = np.array([2, 2, 2, 1, 0.5, 0.5])
-    assert_allclose(read(X, y, rules=CLASSES, class_weight=chosen).weights[:, 0], expected)
-    named = read(X, {"t": y, "u": y[::-1]}, rules=CLASSES, class_weight={"t": chosen, "u": None})
-    assert_allclose(named.weights, np.column_stack([expected, np.ones(6)]))
-
-
-def test_integer_weights_count_as_repeated_rows_for_balanced_classes_and_tasks():
-    y, repeats = np.array(["a", "b", "b", "c"]), np.array([3, 1, 2, 1])
-    size = np.array([0.1, np.nan, 0.3, 0.7])
-    again = np.repeat(np.arange(4), repeats)
-    options = {"class_weight": "balanced", "task_weight": "balanced"}
-    weighted = read(features(4), {"t": y, "u": size}, repeats, **options)
-    repeated = read(features(4)[again], {"t": y[again], "u": size[again]}, **options)
-    assert_allclose(weighted.weights[again] / repeats[again, None], repeated.weights)
-    assert_allclose(weighted.task_weights, repeated.task_weights)
-
-
-def test_balanced_tasks_count_alike():
-    Y = np.random.RandomState(0).randn(10, 3)
-    Y[4:, 0] = np.nan
-    data = read(features(10), Y, task_weight="balanced")
-    n_seen = (~np.isnan(Y)).sum(axis=0)
-    assert_allclose(data.task_weights * n_seen, n_seen.mean())
-    own = read({t: features(n) for t, n in enumerate(n_seen)},
-               {t: np.arange(n) / n for t, n in enumerate(n_seen)}, task_weight="balanced")
-    assert_allclose(own.task_weights, data.task_weights)
-    assert_allclose(read(features(10), Y, task_weight={1: 3.0}).task_weights, [1, 3, 1])
-
-
-def test_no_weights_cost_nothing():
-    data = read(features(5), np.arange(5) / 4)
-    assert data.weights is None
-    assert data.task_weights is None
-    assert class_weights(None, data.tasks, data.y, None, None) is None
-    assert task_weights(None, data.tasks, data.y, None, None) is None
-
-
 # ---- predictions back into the form ----------------------------------------------------------
 
 
@@ -460,7 +388,7 @@ def test_scored_targets_stand_beside_their_predictions():
     scored = list(scored_targets(form, long, held_out, None, data.tasks))
     query = form.query(carrier, long, (0, 1))
     for one, block in zip(scored, range(2), strict=True):
-        rows = query.order[query.bounds[block]:query.bounds[block + 1]][one.rows]
+        rows = query.order[query.bounds[block] : query.bounds[block + 1]][one.rows]
         assert_array_equal(one.y_true, held_out[rows])
 
 

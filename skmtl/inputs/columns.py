@@ -67,8 +67,10 @@ def read_column(column: Any, whose: str) -> Column:
     if array.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: the targets of {whose} are {array.dtype}.")
     if array.dtype.kind in "Mm":
-        raise ValueError(f"The targets of {whose} are dates or durations ({array.dtype}); give numbers (for "
-                         "example days since a date) or class labels.")
+        raise ValueError(
+            f"The targets of {whose} are dates or durations ({array.dtype}); give numbers (for "
+            "example days since a date) or class labels."
+        )
     return _read_objects(array, whose)
 
 
@@ -132,8 +134,10 @@ def _read_objects(array: NDArray, whose: str) -> Column:
         labels, codes = np.unique(present, return_inverse=True)
     except TypeError:
         given = ", ".join(sorted(one.__name__ for one in types))
-        raise ValueError(f"The targets of {whose} mix types that cannot be ordered ({given}); give all "
-                         "numbers, or all strings.") from None
+        raise ValueError(
+            f"The targets of {whose} mix types that cannot be ordered ({given}); give all "
+            "numbers, or all strings."
+        ) from None
     values[~missing] = codes.reshape(-1)
     return Column(values, labels, array.dtype)
 
@@ -142,8 +146,9 @@ def _argsort_labels(labels: NDArray, whose: str) -> NDArray:
     try:
         return np.argsort(labels)
     except TypeError:
-        raise ValueError(f"The categories of {whose} mix types that cannot be ordered; give all numbers, or "
-                         "all strings.") from None
+        raise ValueError(
+            f"The categories of {whose} mix types that cannot be ordered; give all numbers, or all strings."
+        ) from None
 
 
 def _is_polars_integer(column: Any) -> bool:

@@ -11,11 +11,15 @@ from scipy import sparse
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-from skmtl.inputs.kinds import listed
-from skmtl.targets import is_missing
+from skmtl.targets import is_missing, listed
 
 #: float32 stays float32; every other dtype becomes float64. Sparse formats become CSR, never dense.
 ACCEPTED: dict[str, Any] = {"accept_sparse": "csr", "dtype": (np.float64, np.float32)}
+
+
+def is_dict_of_tables(X: Any) -> bool:
+    """True for a mapping of tables: scipy's dictionary of keys is a mapping too, but a table."""
+    return isinstance(X, Mapping) and not sparse.issparse(X)
 
 
 def read_features(estimator: Any, X: Any, *, reset: bool) -> Any:
@@ -37,16 +41,22 @@ def stack_features(estimator: Any, tables: Mapping[Hashable, Any], *, reset: boo
     columns = _column_names(first)
     for name, table in tables.items():
         if columns is not None and _column_names(table) != columns:
-            raise ValueError(f"The tables of X must have the same columns in the same order: task {name!r} "
-                             f"has {_described(table)}, task {first_name!r} has {listed(columns)}.")
+            raise ValueError(
+                f"The tables of X must have the same columns in the same order: task {name!r} "
+                f"has {_described(table)}, task {first_name!r} has {listed(columns)}."
+            )
     refuse_duplicate_names(first)
-    parts = [table if type(table) is np.ndarray or sparse.issparse(table) else _table(table, name)
-             for name, table in tables.items()]
+    parts = [
+        table if type(table) is np.ndarray or sparse.issparse(table) else _table(table, name)
+        for name, table in tables.items()
+    ]
     for name, part in zip(names, parts, strict=True):
         if part.ndim != 2 or part.shape[1] != parts[0].shape[1]:
-            raise ValueError("The tables of X must be two-dimensional with the same number of features: "
-                             f"task {name!r} has shape {part.shape}, task {first_name!r} has "
-                             f"{parts[0].shape}.")
+            raise ValueError(
+                "The tables of X must be two-dimensional with the same number of features: "
+                f"task {name!r} has shape {part.shape}, task {first_name!r} has "
+                f"{parts[0].shape}."
+            )
     sizes = np.array([part.shape[0] for part in parts])
     validate_data(estimator, first, reset=reset, skip_check_array=True)  # names and number of features
     some_sparse = any(sparse.issparse(part) for part in parts)
@@ -87,8 +97,10 @@ def task_positions(labels: NDArray) -> tuple[tuple[Hashable, ...], NDArray]:
         distinct, position = np.unique(labels, return_inverse=True)
     except TypeError:
         types = sorted({type(label).__name__ for label in labels.tolist()})
-        raise ValueError(f"The task labels mix types that cannot be ordered ({', '.join(types)}); give all "
-                         "strings, or all numbers.") from None
+        raise ValueError(
+            f"The task labels mix types that cannot be ordered ({', '.join(types)}); give all "
+            "strings, or all numbers."
+        ) from None
     return tuple(distinct.tolist()), position.reshape(-1)
 
 
@@ -97,8 +109,9 @@ def refuse_duplicate_names(table: Any, what: str = "X") -> None:
     columns = _column_names(table)
     if columns is not None and len(set(columns)) < len(columns):
         twice = sorted({name for name in columns if columns.count(name) > 1}, key=str)
-        raise ValueError(f"{what} has duplicate column names: {listed(twice)}; every column needs a name of "
-                         "its own.")
+        raise ValueError(
+            f"{what} has duplicate column names: {listed(twice)}; every column needs a name of its own."
+        )
 
 
 def _column_names(table: Any) -> list | None:
@@ -124,8 +137,10 @@ def _long_table(X: Any, task_col: Any) -> tuple[Any, int]:
     if columns is None:
         X = X.tocsr() if sparse.issparse(X) else np.asarray(X)
         if X.ndim != 2:
-            raise ValueError(f"Expected 2D array, got {X.ndim}D array instead. Reshape your data: the long "
-                             f"form is a table whose column {task_col!r} holds the task of each row.")
+            raise ValueError(
+                f"Expected 2D array, got {X.ndim}D array instead. Reshape your data: the long "
+                f"form is a table whose column {task_col!r} holds the task of each row."
+            )
     elif task_col in columns:
         return X, columns.index(task_col)
     is_position = isinstance(task_col, (int, np.integer)) and not isinstance(task_col, bool)
@@ -134,8 +149,9 @@ def _long_table(X: Any, task_col: Any) -> tuple[Any, int]:
     if columns is not None:
         raise ValueError(f"task_col={task_col!r} is no column of X; the columns are {listed(columns)}.")
     allowed = f"a position from 0 to {X.shape[1] - 1}" if is_position else "a position, or X as a DataFrame"
-    raise ValueError(f"task_col={task_col!r} is no column of X, a {type(X).__name__} of shape {X.shape}; "
-                     f"give {allowed}.")
+    raise ValueError(
+        f"task_col={task_col!r} is no column of X, a {type(X).__name__} of shape {X.shape}; give {allowed}."
+    )
 
 
 def _labels(X: Any, position: int, task_col: Any) -> NDArray:
@@ -147,8 +163,10 @@ def _labels(X: Any, position: int, task_col: Any) -> NDArray:
         labels = X[:, [position]].toarray()[:, 0] if sparse.issparse(X) else X[:, position]
     missing = is_missing(labels)
     if missing.any():
-        raise ValueError(f"The task column {task_col!r} of X is missing in {int(missing.sum())} rows (the "
-                         f"first is row {int(np.argmax(missing))}); every row needs the label of its task.")
+        raise ValueError(
+            f"The task column {task_col!r} of X is missing in {int(missing.sum())} rows (the "
+            f"first is row {int(np.argmax(missing))}); every row needs the label of its task."
+        )
     whole = labels.dtype.kind == "f" and np.array_equal(labels, np.floor(labels))
     return labels.astype(np.int64) if whole and np.abs(labels).max(initial=0) < 2**53 else labels
 
@@ -165,6 +183,8 @@ def _with_advice(error: ValueError, estimator: Any, names: Sequence = (), parts:
     if "contains NaN" not in message and "contain NaN" not in message:
         return ValueError(f"X{whose}: {message}" if whose else message)
     name = type(estimator).__name__
-    return ValueError(f"Input X{whose} contains NaN. {name} needs complete features: put an imputer before "
-                      f"it, for example make_pipeline(sklearn.impute.SimpleImputer(), {name}()). Missing "
-                      "targets are fine.")
+    return ValueError(
+        f"Input X{whose} contains NaN. {name} needs complete features: put an imputer before "
+        f"it, for example make_pipeline(sklearn.impute.SimpleImputer(), {name}()). Missing "
+        "targets are fine."
+    )

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmtl.inputs.features import (
+    is_dict_of_tables,
     read_features,
     refuse_duplicate_names,
     split_task_column,
@@ -18,10 +19,9 @@ from skmtl.inputs.features import (
     task_labels,
     task_positions,
 )
-from skmtl.inputs.kinds import listed
 from skmtl.inputs.observed import Observed, observed_array, observed_long, observed_matrix, observed_rows
 from skmtl.inputs.weights import own_weights, shared_weights
-from skmtl.targets import TaskTargets, is_named
+from skmtl.targets import TaskTargets, is_named, listed
 from skmtl.tasks import Task
 
 
@@ -78,16 +78,18 @@ class NamedForm(Form):
     """One X and named targets: a dict, `TaskTargets`, a DataFrame."""
 
     def query(self, estimator: Any, X: Any, names: tuple[Hashable, ...], unseen: bool = False) -> Query:
-        if isinstance(X, Mapping):
+        if is_dict_of_tables(X):
             return OwnRowsForm().query(estimator, X, names)
         return Query(read_features(estimator, X, reset=False))
 
     def observed(self, X: Any, y: Any, names: tuple[Hashable, ...]) -> Observed:
-        if isinstance(X, Mapping):
+        if is_dict_of_tables(X):
             return OwnRowsForm().observed(X, y, names)
         if not is_named(y):
-            raise ValueError("y must name its tasks, as it did in fit (a dict, TaskTargets or a DataFrame "
-                             f"with some of {listed(names)}), got {type(y).__name__}.")
+            raise ValueError(
+                "y must name its tasks, as it did in fit (a dict, TaskTargets or a DataFrame "
+                f"with some of {listed(names)}), got {type(y).__name__}."
+            )
         return _known(observed_matrix(named_columns(y)), names)
 
     def weights(self, sample_weight: Any, observed: Observed) -> NDArray | None:
@@ -107,17 +109,18 @@ class OwnRowsForm(NamedForm):
     """A dict of X and a dict of y: every task has rows of its own. One X asks every task."""
 
     def query(self, estimator: Any, X: Any, names: tuple[Hashable, ...], unseen: bool = False) -> Query:
-        if not isinstance(X, Mapping):
+        if not is_dict_of_tables(X):
             return super().query(estimator, X, names)
         if not X:
-            raise ValueError("X is an empty dict; give a table for at least one of the tasks "
-                             f"{listed(names)}.")
+            raise ValueError(
+                f"X is an empty dict; give a table for at least one of the tasks {listed(names)}."
+            )
         positions = _positions(X, names, "X")
         stacked, sizes = stack_features(estimator, X, reset=False)
         return Query(stacked, positions, np.concatenate([[0], np.cumsum(sizes)]))
 
     def observed(self, X: Any, y: Any, names: tuple[Hashable, ...]) -> Observed:
-        if not isinstance(X, Mapping):
+        if not is_dict_of_tables(X):
             return super().observed(X, y, names)
         require_same_tasks(X, y)
         return _known(own_targets(X, y), names)
@@ -167,9 +170,11 @@ class LongForm(Form):
         known = {name: t for t, name in enumerate(names)}
         new = [name for name in distinct if name not in known]
         if new and not unseen:
-            raise ValueError(f"X holds the task {new[0]!r} in column {self.task_col!r}, which fit did not "
-                             f"see; the known tasks are {listed(names)}. A model with alpha_common predicts "
-                             "new tasks by the common part.")
+            raise ValueError(
+                f"X holds the task {new[0]!r} in column {self.task_col!r}, which fit did not "
+                f"see; the known tasks are {listed(names)}. A model with alpha_common predicts "
+                "new tasks by the common part."
+            )
         # Blocks in the order of the fitted tasks; all rows of unseen tasks (-1) form the first one.
         position = np.array([known.get(name, -1) for name in distinct], dtype=np.intp)[position]
         order = np.argsort(position, kind="stable")
@@ -186,8 +191,10 @@ class LongForm(Form):
 
     def weights(self, sample_weight: Any, observed: Observed) -> NDArray | None:
         if isinstance(sample_weight, Mapping):
-            raise ValueError("sample_weight of the long form must be an array with one weight per row, got "
-                             f"{type(sample_weight).__name__}.")
+            raise ValueError(
+                "sample_weight of the long form must be an array with one weight per row, got "
+                f"{type(sample_weight).__name__}."
+            )
         return shared_weights(sample_weight, observed.names[:1], observed.n_rows)
 
     def gather(self, query: Query, tasks: tuple[Task, ...], parts: Mapping[int, NDArray], what: str) -> Any:
@@ -219,8 +226,9 @@ def own_targets(X: Mapping[Hashable, Any], y: Mapping[Hashable, Any]) -> Observe
     for name, size in zip(X, sizes.tolist(), strict=True):
         n_rows = X[name].shape[0] if hasattr(X[name], "shape") else len(X[name])
         if n_rows != size:
-            raise ValueError(f"X and y of task {name!r} have different lengths: {n_rows} rows and {size} "
-                             "targets.")
+            raise ValueError(
+                f"X and y of task {name!r} have different lengths: {n_rows} rows and {size} targets."
+            )
     return observed
 
 
@@ -254,24 +262,28 @@ def require_same_tasks(X: Mapping[Hashable, Any], y: Any) -> None:
         raise ValueError("X is an empty dict; give a table for at least one task.")
     for name in X:
         if name not in y:
-            raise ValueError(f"X and y must have the same tasks: {name!r} is in X but not in y, which has "
-                             f"{listed(list(y))}.")
+            raise ValueError(
+                f"X and y must have the same tasks: {name!r} is in X but not in y, which has "
+                f"{listed(list(y))}."
+            )
     for name in y:
         if name not in X:
-            raise ValueError(f"X and y must have the same tasks: {name!r} is in y but not in X, which has "
-                             f"{listed(list(X))}.")
+            raise ValueError(
+                f"X and y must have the same tasks: {name!r} is in y but not in X, which has "
+                f"{listed(list(X))}."
+            )
 
 
 def _positions(given: Mapping[Hashable, Any], names: tuple[Hashable, ...], what: str) -> list[int]:
     known = {name: t for t, name in enumerate(names)}
     for name in given:
         if name not in known:
-            raise ValueError(f"{what} holds the task {name!r}, which fit did not see; the known tasks are "
-                             f"{listed(names)}.")
+            raise ValueError(
+                f"{what} holds the task {name!r}, which fit did not see; the known tasks are {listed(names)}."
+            )
     return [known[name] for name in given]
 
 
 def _known(observed: Observed, names: tuple[Hashable, ...]) -> Observed:
     _positions(dict.fromkeys(observed.names), names, "y")
     return observed
-

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmtl.inputs.forms import Form
-from skmtl.inputs.kinds import listed
 from skmtl.inputs.observed import Observed
+from skmtl.targets import listed
 from skmtl.tasks import Task
 
 
@@ -53,7 +53,7 @@ def scored_targets(
         order = np.argsort(observed.task_of_row, kind="stable")
         bounds = np.searchsorted(observed.task_of_row[order], np.arange(len(observed.names) + 1))
     for t, name in enumerate(observed.names):
-        block = order[bounds[t]:bounds[t + 1]] if len(bounds) else slice(None)
+        block = order[bounds[t] : bounds[t + 1]] if len(bounds) else slice(None)
         targets = observed.values[block] if len(bounds) else observed.values[:, t]
         rows = np.flatnonzero(~np.isnan(targets))
         if not len(rows):
@@ -73,14 +73,18 @@ def _as_fitted(observed: Observed, t: int, targets: NDArray, task: Task) -> NDAr
         if labels is None:
             return targets
         if labels.dtype.kind not in "biuf":
-            raise ValueError(f"Task {task.name!r} was fitted on numbers, but y holds labels such as "
-                             f"{labels[0]!r}.")
+            raise ValueError(
+                f"Task {task.name!r} was fitted on numbers, but y holds labels such as "
+                f"{labels.tolist()[0]!r}."
+            )
         return labels.astype(np.float64)[targets.astype(np.intp)]
     distinct, position = np.unique(targets, return_inverse=True)
     given = distinct.tolist() if labels is None else labels[distinct.astype(np.intp)].tolist()
     known = {label: code for code, label in enumerate(task.classes.tolist())}
     for label in given:
         if label not in known:
-            raise ValueError(f"y holds the class {label!r} of task {task.name!r}, which fit did not see; the "
-                             f"known classes are {listed(task.classes.tolist())}.")
+            raise ValueError(
+                f"y holds the class {label!r} of task {task.name!r}, which fit did not see; the "
+                f"known classes are {listed(task.classes.tolist())}."
+            )
     return task.classes[np.array([known[label] for label in given], dtype=np.intp)][position.reshape(-1)]

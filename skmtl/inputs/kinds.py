@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from skmtl.inputs.observed import Observed
 from skmtl.inputs.statistics import Statistics, column_statistics, extremes, n_distinct, row_statistics
+from skmtl.targets import listed
 from skmtl.tasks import KINDS, Task
 
 #: Integers with at most this many distinct values might well be classes: say how to declare them.
@@ -91,13 +92,6 @@ def check_kinds(kinds: Mapping[Hashable, str] | None, names: tuple[Hashable, ...
             raise ValueError(f"kinds[{name!r}] must be one of {list(KINDS)}, got {kind!r}.")
 
 
-def listed(names: tuple[Hashable, ...] | list, limit: int = 10) -> str:
-    """Names for an error message, the first few of many."""
-    names = list(names)
-    more = f", ... ({len(names)} in all)" if len(names) > limit else ""
-    return "[" + ", ".join(map(repr, names[:limit])) + more + "]"
-
-
 def _decide_kinds(observed: Observed, rules: TargetRules) -> list[str]:
     """Per task "regression", "count" or "classes" (how many is not yet known)."""
     check_kinds(rules.kinds, observed.names)
@@ -105,8 +99,10 @@ def _decide_kinds(observed: Observed, rules: TargetRules) -> list[str]:
     if rules.accepts == "numbers":
         for name, labels in zip(observed.names, observed.labels, strict=True):
             if labels is not None and labels.dtype.kind != "b":
-                raise ValueError(f"Task {name!r} holds {_example(labels)}; {rules.estimator} accepts numbers "
-                                 "only. For classes use LowRankClassifier or LowRankMultiTask.")
+                raise ValueError(
+                    f"Task {name!r} holds {_example(labels)}; {rules.estimator} accepts numbers "
+                    "only. For classes use LowRankClassifier or LowRankMultiTask."
+                )
         return [rules.number_kind] * n_tasks
     declared = rules.kinds or {}
     numbers = np.array([labels is None for labels in observed.labels])
@@ -122,8 +118,10 @@ def _decide_kinds(observed: Observed, rules: TargetRules) -> list[str]:
         if kind in ("regression", "count"):
             labels = observed.labels[t]
             if labels is not None and labels.dtype.kind not in "biuf":
-                raise ValueError(f"Task {name!r} is declared {kind!r} but holds {_example(labels)}; a {kind} "
-                                 "task needs numbers.")
+                raise ValueError(
+                    f"Task {name!r} is declared {kind!r} but holds {_example(labels)}; a {kind} "
+                    "task needs numbers."
+                )
         elif found is not None and open_[t] and (found.more_than_two[t] or not found.differ[t]):
             kind = "regression"
         else:
@@ -138,9 +136,11 @@ def _refuse_fractions(observed: Observed, found: Statistics | None, rules: Targe
     if found is None or not found.fractional.any():
         return
     t = int(np.argmax(found.fractional))
-    raise ValueError(f"Unknown label type: task {observed.names[t]!r} holds continuous numbers (for example "
-                     f"{found.fraction[t]:.6g}); {rules.estimator} expects classes. For numbers use "
-                     "LowRankRegressor or LowRankMultiTask.")
+    raise ValueError(
+        f"Unknown label type: task {observed.names[t]!r} holds continuous numbers (for example "
+        f"{found.fraction[t]:.6g}); {rules.estimator} expects classes. For numbers use "
+        "LowRankRegressor or LowRankMultiTask."
+    )
 
 
 def _warn_of_few_integers(observed: Observed, found: Statistics) -> None:
@@ -152,17 +152,22 @@ def _warn_of_few_integers(observed: Observed, found: Statistics) -> None:
             f"Tasks {listed(few)} hold whole numbers with at most {FEW_DISTINCT} distinct values and are "
             f"learned as regression. If they are classes, declare kinds={{{few[0]!r}: 'multiclass'}}; to "
             f"keep them as they are without this warning, kinds={{{few[0]!r}: 'regression'}}.",
-            UserWarning, stacklevel=2,
+            UserWarning,
+            stacklevel=2,
         )
 
 
 def _check_n_classes(name: Hashable, classes: NDArray, declared: str | None, rules: TargetRules) -> None:
     if len(classes) < 2:
-        raise ValueError(f"Task {name!r} has one class only ({classes[0]!r}); {rules.estimator} needs at "
-                         "least two classes in every classification task.")
+        (only,) = classes.tolist()
+        raise ValueError(
+            f"Task {name!r} has one class only ({only!r}); {rules.estimator} needs at least two "
+            "classes in every classification task."
+        )
     if declared == "binary" and len(classes) > 2:
-        raise ValueError(f"Task {name!r} is declared 'binary' but has {len(classes)} classes: "
-                         f"{listed(classes.tolist())}.")
+        raise ValueError(
+            f"Task {name!r} is declared 'binary' but has {len(classes)} classes: {listed(classes.tolist())}."
+        )
 
 
 def _labels_as_numbers(observed: Observed, kinds: list[str]) -> Observed:
@@ -198,12 +203,16 @@ def _counts_checked(observed: Observed, kinds: list[str]) -> Observed:
     low, high = extremes(observed, tasks)
     if (low < 0).any():
         t = int(np.argmax(low < 0))
-        raise ValueError(f"Task {observed.names[tasks[t]]!r} is a count task but holds the negative target "
-                         f"{low[t]:.6g}; counts are >= 0.")
+        raise ValueError(
+            f"Task {observed.names[tasks[t]]!r} is a count task but holds the negative target "
+            f"{low[t]:.6g}; counts are >= 0."
+        )
     if (high == 0).any():
         t = int(np.argmax(high == 0))
-        raise ValueError(f"Task {observed.names[tasks[t]]!r} is a count task but all its targets are zero; a "
-                         "count task needs at least one positive target.")
+        raise ValueError(
+            f"Task {observed.names[tasks[t]]!r} is a count task but all its targets are zero; a "
+            "count task needs at least one positive target."
+        )
     return observed
 
 
@@ -240,7 +249,7 @@ def _encode_rows(observed: Observed, is_class: NDArray) -> tuple[dict[int, NDArr
     y[rows] = pair.reshape(-1) - bounds[task]
     number_of_pair = numbers[pairs % len(numbers)]
     classes = {
-        t: _class_labels(observed, t, number_of_pair[bounds[t]:bounds[t + 1]])
+        t: _class_labels(observed, t, number_of_pair[bounds[t] : bounds[t + 1]])
         for t in np.flatnonzero(is_class).tolist()
     }
     return classes, y
@@ -253,5 +262,6 @@ def _class_labels(observed: Observed, task: int, numbers: NDArray) -> NDArray:
 
 
 def _example(labels: NDArray) -> str:
-    given = "strings" if isinstance(labels[0], str) else f"labels of type {type(labels[0]).__name__}"
-    return f"{given} (for example {labels[0]!r})"
+    label = labels.tolist()[0]  # a Python object: NumPy's repr would say np.str_('no')
+    given = "strings" if isinstance(label, str) else f"labels of type {type(label).__name__}"
+    return f"{given} (for example {label!r})"

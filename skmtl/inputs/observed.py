@@ -73,10 +73,12 @@ def observed_matrix(columns: Mapping[Hashable, Any]) -> Observed:
     if len(lengths) > 1:
         first, n_first = names[0], len(read[0].values)
         other = next(t for t, column in enumerate(read) if len(column.values) != n_first)
-        raise ValueError(f"The targets have different lengths: task {names[other]!r} has "
-                         f"{len(read[other].values)}, task {first!r} has {n_first}. With one X every task "
-                         "has one target per row, NaN where it is missing; tasks with their own rows need a "
-                         "dict X.")
+        raise ValueError(
+            f"The targets have different lengths: task {names[other]!r} has "
+            f"{len(read[other].values)}, task {first!r} has {n_first}. With one X every task "
+            "has one target per row, NaN where it is missing; tasks with their own rows need a "
+            "dict X."
+        )
     # Stacked as rows and transposed, every column is one block copy.
     values = read[0].values[:, None] if len(read) == 1 else np.stack([column.values for column in read]).T
     labels, dtypes = [column.labels for column in read], [column.dtype for column in read]
@@ -93,8 +95,15 @@ def observed_array(y: Any) -> Observed:
         raise ValueError(f"y holds no task: it has shape {array.shape}.")
     if array.dtype.kind in "iuf":
         values = array.astype(np.float64, copy=False)
-        return _checked(Observed(tuple(range(n_tasks)), values, [None] * n_tasks, [array.dtype] * n_tasks,
-                                 owned=values is not array))
+        return _checked(
+            Observed(
+                tuple(range(n_tasks)),
+                values,
+                [None] * n_tasks,
+                [array.dtype] * n_tasks,
+                owned=values is not array,
+            )
+        )
     return observed_matrix({t: array[:, t] for t in range(n_tasks)})
 
 
@@ -120,8 +129,9 @@ def observed_long(y: Any, names: tuple[Hashable, ...], task_of_row: NDArray) -> 
     """One column for all tasks, each row of the task that `task_of_row` says."""
     column = read_column(y, "the long form")
     if len(column.values) != len(task_of_row):
-        raise ValueError(f"X and y have different lengths: X has {len(task_of_row)} rows, y has "
-                         f"{len(column.values)}.")
+        raise ValueError(
+            f"X and y have different lengths: X has {len(task_of_row)} rows, y has {len(column.values)}."
+        )
     n_tasks = len(names)
     labels, dtypes = [column.labels] * n_tasks, [column.dtype] * n_tasks
     return _checked(Observed(names, column.values, labels, dtypes, task_of_row, owned=False))
@@ -138,8 +148,10 @@ def _checked(observed: Observed) -> Observed:
     if infinite.any():
         first = np.argwhere(infinite)[0]
         task = first[1] if observed.task_of_row is None else observed.task_of_row[first[0]]
-        raise ValueError(f"The targets of task {observed.names[task]!r} contain infinity; a target is a "
-                         "finite number, or NaN where it is missing.")
+        raise ValueError(
+            f"The targets of task {observed.names[task]!r} contain infinity; a target is a "
+            "finite number, or NaN where it is missing."
+        )
     return observed
 
 
@@ -162,7 +174,9 @@ def _as_table(y: Any) -> NDArray:
         array = array[:, None]
     if array.ndim != 2:
         shape = array.shape
-        raise ValueError("y should be a 1d array or a 2d array of shape (n_samples, n_tasks), got shape "
-                         f"{shape}. Expected array-like (array or non-string sequence), got "
-                         f"{type(y).__name__}.")
+        raise ValueError(
+            "y should be a 1d array or a 2d array of shape (n_samples, n_tasks), got shape "
+            f"{shape}. Expected array-like (array or non-string sequence), got "
+            f"{type(y).__name__}."
+        )
     return array

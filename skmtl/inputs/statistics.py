@@ -98,7 +98,7 @@ def n_distinct(observed: Observed, tasks: NDArray, enough: int) -> NDArray:
     for task in tasks:
         values = observed.values[:, task]
         values = values[~np.isnan(values)]
-        sample = len(np.unique(values[:SAMPLE_SIZES[0]]))
+        sample = len(np.unique(values[: SAMPLE_SIZES[0]]))
         counts.append(sample if sample >= enough else len(np.unique(values)))
     return np.array(counts, dtype=np.intp)
 
@@ -106,7 +106,7 @@ def n_distinct(observed: Observed, tasks: NDArray, enough: int) -> NDArray:
 def _blocks(values: NDArray, columns: NDArray) -> Iterator[NDArray]:
     everything = len(columns) == values.shape[1]
     for start in range(0, len(values), BLOCK):
-        block = values[start:start + BLOCK]
+        block = values[start : start + BLOCK]
         yield block if everything else block[:, columns]
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skmtl.inputs.features import read_features, split_task_column, stack_features, task_positions
+from skmtl.inputs.features import (
+    is_dict_of_tables,
+    read_features,
+    split_task_column,
+    stack_features,
+    task_positions,
+)
 from skmtl.inputs.forms import (
     ArrayForm,
     Form,
@@ -26,9 +31,18 @@ from skmtl.targets import is_named
 from skmtl.tasks import TaskData
 
 
-def as_task_data(estimator: Any, X: Any, y: Any, sample_weight: Any = None, *, rules: TargetRules,
-                 task_col: Any = None, class_weight: Any = None, task_weight: Any = None,
-                 reset: bool = True) -> tuple[TaskData, Form]:
+def as_task_data(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any = None,
+    *,
+    rules: TargetRules,
+    task_col: Any = None,
+    class_weight: Any = None,
+    task_weight: Any = None,
+    reset: bool = True,
+) -> tuple[TaskData, Form]:
     """Everything a solver needs, and the form in which predictions are wanted.
 
     Parameters
@@ -63,34 +77,41 @@ def as_task_data(estimator: Any, X: Any, y: Any, sample_weight: Any = None, *, r
     return TaskData(features, tasks, targets, rows, weights, factors), form
 
 
-def _read(estimator: Any, X: Any, y: Any, sample_weight: Any, task_col: Any, reset: bool
-          ) -> tuple[Form, Any, Observed, NDArray | None]:
+def _read(
+    estimator: Any, X: Any, y: Any, sample_weight: Any, task_col: Any, reset: bool
+) -> tuple[Form, Any, Observed, NDArray | None]:
     """The only place that asks in which form tasks were handed over."""
     if y is None:
-        raise ValueError(f"This {type(estimator).__name__} estimator requires y to be passed, but the target "
-                         "y is None.")
+        raise ValueError(
+            f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None."
+        )
     form: Form
-    if isinstance(X, Mapping):
+    if is_dict_of_tables(X):
         form = OwnRowsForm()
         if task_col is not None:
-            raise ValueError(f"task_col={task_col!r} is for one X in the long form; a dict of X names its "
-                             "tasks itself.")
+            raise ValueError(
+                f"task_col={task_col!r} is for one X in the long form; a dict of X names its tasks itself."
+            )
         require_same_tasks(X, y)
         observed = own_targets(X, y)
         features, _ = stack_features(estimator, X, reset=reset)
     elif task_col is not None:
         form = LongForm(task_col)
         if is_named(y) and not (len(y.columns) == 1 if hasattr(y, "columns") else False):
-            raise ValueError(f"With task_col={task_col!r} y must be one column with the target of each row, "
-                             f"got {type(y).__name__}.")
+            raise ValueError(
+                f"With task_col={task_col!r} y must be one column with the target of each row, "
+                f"got {type(y).__name__}."
+            )
         labels, features = split_task_column(estimator, X, task_col, reset=reset)
         observed = observed_long(y, *task_positions(labels))
     else:
-        form = NamedForm() if is_named(y) else ArrayForm(flat=np.ndim(y) == 1)
+        form = NamedForm() if is_named(y) else ArrayForm(flat=np.asarray(y).ndim == 1)
         features = read_features(estimator, X, reset=reset)
         observed = observed_matrix(named_columns(y)) if form.named else observed_array(y)
         if observed.n_rows != features.shape[0]:
             whose = f"task {observed.names[0]!r} in y" if form.named else "y"
-            raise ValueError("Found input variables with inconsistent numbers of samples: X has "
-                             f"{features.shape[0]} rows, {whose} has {observed.n_rows}.")
+            raise ValueError(
+                "Found input variables with inconsistent numbers of samples: X has "
+                f"{features.shape[0]} rows, {whose} has {observed.n_rows}."
+            )
     return form, features, observed, form.weights(sample_weight, observed)

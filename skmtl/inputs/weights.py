@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmtl.inputs.kinds import listed
 from skmtl.inputs.observed import Observed
-from skmtl.targets import TaskTargets
+from skmtl.targets import TaskTargets, listed
 from skmtl.tasks import Task
 
 
@@ -26,22 +25,32 @@ def shared_weights(sample_weight: Any, names: tuple[Hashable, ...], n_rows: int)
     if sample_weight is None:
         return None
     if isinstance(sample_weight, Mapping) and not isinstance(sample_weight, TaskTargets):
-        raise ValueError("sample_weight must not be a plain dict: scikit-learn's splitters hand a dict over "
-                         "whole instead of cutting it by rows. Wrap it: TaskTargets(sample_weight).")
+        raise ValueError(
+            "sample_weight must not be a plain dict: scikit-learn's splitters hand a dict over "
+            "whole instead of cutting it by rows. Wrap it: TaskTargets(sample_weight)."
+        )
     if isinstance(sample_weight, Mapping) or hasattr(sample_weight, "columns"):
         columns = list(sample_weight) if isinstance(sample_weight, Mapping) else list(sample_weight.columns)
         if len(columns) != len(names) or set(columns) != set(names):
-            raise ValueError(f"sample_weight must have the tasks of y, {listed(names)}, got "
-                             f"{listed(columns)}.")
+            raise ValueError(
+                f"sample_weight must have the tasks of y, {listed(names)}, got {listed(columns)}."
+            )
         weights = np.stack([np.asarray(sample_weight[name], dtype=np.float64) for name in names]).T
     else:
         weights = np.asarray(sample_weight, dtype=np.float64)
         if weights.ndim == 0:
             weights = np.full(n_rows, float(weights))
     if weights.shape not in ((n_rows,), (n_rows, len(names))):
-        raise ValueError(f"sample_weight must have shape ({n_rows},), one weight per row, or ({n_rows}, "
-                         f"{len(names)}), one per row and task; got shape {weights.shape}.")
-    return _checked(weights, names)
+        raise ValueError(
+            f"sample_weight must have shape ({n_rows},), one weight per row, or ({n_rows}, "
+            f"{len(names)}), one per row and task; got shape {weights.shape}."
+        )
+    if weights.ndim == 1:
+        _refuse_bad_weights(weights)
+        return weights
+    for t, name in enumerate(names):  # where the target is missing the weight may be: see drop_unobserved
+        _refuse_bad_weights(weights[:, t], f" of task {name!r}", nan_allowed=True)
+    return weights
 
 
 def own_weights(sample_weight: Any, names: tuple[Hashable, ...], sizes: NDArray) -> NDArray | None:
@@ -49,16 +58,19 @@ def own_weights(sample_weight: Any, names: tuple[Hashable, ...], sizes: NDArray)
     if sample_weight is None:
         return None
     if not isinstance(sample_weight, Mapping):
-        raise ValueError("sample_weight must be a dict with one array per task, as X and y are, got "
-                         f"{type(sample_weight).__name__}.")
+        raise ValueError(
+            "sample_weight must be a dict with one array per task, as X and y are, got "
+            f"{type(sample_weight).__name__}."
+        )
     if set(sample_weight) != set(names):
-        raise ValueError(f"sample_weight must have the tasks of y, {listed(names)}, got "
-                         f"{listed(list(sample_weight))}.")
+        raise ValueError(
+            f"sample_weight must have the tasks of y, {listed(names)}, got {listed(list(sample_weight))}."
+        )
     parts = [np.asarray(sample_weight[name], dtype=np.float64) for name in names]
     for name, part, size in zip(names, parts, sizes, strict=True):
         if part.shape != (size,):
             raise ValueError(f"sample_weight of task {name!r} must have shape ({size},), got {part.shape}.")
-        _checked(part, (name,))
+        _refuse_bad_weights(part, f" of task {name!r}")
     return np.concatenate(parts)
 
 
@@ -84,8 +96,10 @@ def drop_unobserved(
             unweighted = np.isnan(weights) & ~np.isnan(observed.values)
             if unweighted.any():
                 t = int(np.argmax(unweighted.any(axis=0)))
-                raise ValueError(f"sample_weight is missing where task {observed.names[t]!r} has a target; "
-                                 "give a number >= 0 there.")
+                raise ValueError(
+                    f"sample_weight is missing where task {observed.names[t]!r} has a target; "
+                    "give a number >= 0 there."
+                )
             observed = observed.writable()
             observed.values[absent] = np.nan
         weights = np.where(absent, 0.0, weights) if absent.any() else weights
@@ -93,13 +107,19 @@ def drop_unobserved(
         X, observed = X[np.flatnonzero(keep)], observed.take(keep)
         weights = None if weights is None else weights[keep]
     if weights is not None:
-        _require_observations(observed, "has zero weights only; at least one of its observations needs a "
-                                        "weight > 0")
+        _require_observations(
+            observed, "has zero weights only; at least one of its observations needs a weight > 0"
+        )
     return X, observed, weights
 
 
-def class_weights(class_weight: Any, tasks: tuple[Task, ...], y: NDArray, task_of_row: NDArray | None,
-                  weights: NDArray | None) -> NDArray | None:
+def class_weights(
+    class_weight: Any,
+    tasks: tuple[Task, ...],
+    y: NDArray,
+    task_of_row: NDArray | None,
+    weights: NDArray | None,
+) -> NDArray | None:
     """`weights` times the weight of each observation's class, in the layout of `y`.
 
     ``class_weight`` is None, "balanced" (n / (n_classes * n_of_class), counted with `weights`),
@@ -122,14 +142,19 @@ def class_weights(class_weight: Any, tasks: tuple[Task, ...], y: NDArray, task_o
     bounds = np.searchsorted(task_of_row[order], np.arange(len(tasks) + 1))
     for t, task in enumerate(tasks):
         if wanted[t] is not None:
-            rows = order[bounds[t]:bounds[t + 1]]
+            rows = order[bounds[t] : bounds[t + 1]]
             codes = y[rows].astype(np.intp)
             result[rows] *= _weight_of_class(wanted[t], task, codes, result[rows])[codes]
     return result
 
 
-def task_weights(task_weight: Any, tasks: tuple[Task, ...], y: NDArray, task_of_row: NDArray | None,
-                 weights: NDArray | None) -> NDArray | None:
+def task_weights(
+    task_weight: Any,
+    tasks: tuple[Task, ...],
+    y: NDArray,
+    task_of_row: NDArray | None,
+    weights: NDArray | None,
+) -> NDArray | None:
     """Factor on every observation of a task: None, "balanced" (every task counts once) or {task: weight}."""
     if task_weight is None:
         return None
@@ -137,14 +162,16 @@ def task_weights(task_weight: Any, tasks: tuple[Task, ...], y: NDArray, task_of_
     if isinstance(task_weight, Mapping):
         for name, weight in task_weight.items():
             if name not in names:
-                raise ValueError(f"task_weight names the unknown task {name!r}; the tasks are "
-                                 f"{listed(names)}.")
+                raise ValueError(
+                    f"task_weight names the unknown task {name!r}; the tasks are {listed(names)}."
+                )
             if not isinstance(weight, Real) or not 0 < float(weight) < np.inf:
                 raise ValueError(f"task_weight[{name!r}] must be a finite number > 0, got {weight!r}.")
         return np.array([float(task_weight.get(name, 1.0)) for name in names])
     if not isinstance(task_weight, str) or task_weight != "balanced":
-        raise ValueError("task_weight must be None, 'balanced' or a dict such as {'task': 2.0}, "
-                         f"got {task_weight!r}.")
+        raise ValueError(
+            f"task_weight must be None, 'balanced' or a dict such as {{'task': 2.0}}, got {task_weight!r}."
+        )
     if task_of_row is not None:
         totals = np.bincount(task_of_row, weights, minlength=len(tasks)).astype(np.float64)
     else:
@@ -156,14 +183,16 @@ def task_weights(task_weight: Any, tasks: tuple[Task, ...], y: NDArray, task_of_
     return totals.mean() / totals
 
 
-def _checked(weights: NDArray, names: tuple[Hashable, ...]) -> NDArray:
-    if (weights < 0).any() or np.isinf(weights).any() or (weights.ndim == 1 and np.isnan(weights).any()):
-        bad = (weights < 0) | np.isinf(weights) | (np.isnan(weights) if weights.ndim == 1 else False)
-        first = tuple(np.argwhere(bad)[0])
-        whose = f" of task {names[first[1]]!r}" if weights.ndim == 2 else ""
-        raise ValueError(f"sample_weight{whose} must be finite numbers >= 0, got {weights[first]:.6g} in row "
-                         f"{first[0]}.")
-    return weights
+def _refuse_bad_weights(weights: NDArray, whose: str = "", nan_allowed: bool = False) -> None:
+    """ValueError for the first weight that is negative, infinite or (unless allowed) missing."""
+    bad = (weights < 0) | np.isinf(weights)
+    if not nan_allowed:
+        bad |= np.isnan(weights)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise ValueError(
+            f"sample_weight{whose} must be finite numbers >= 0, got {weights[row]:.6g} in row {row}."
+        )
 
 
 def _require_observations(observed: Observed, otherwise: str) -> None:
@@ -188,9 +217,11 @@ def _class_weight_per_task(class_weight: Any, tasks: tuple[Task, ...]) -> list:
     if isinstance(class_weight, str) and class_weight == "balanced":
         return ["balanced" if one else None for one in is_class]
     if not isinstance(class_weight, Mapping):
-        raise ValueError("class_weight must be None, 'balanced', a dict {class: weight} or a dict "
-                         "{task: either}, "
-                         f"got {class_weight!r}.")
+        raise ValueError(
+            "class_weight must be None, 'balanced', a dict {class: weight} or a dict "
+            "{task: either}, "
+            f"got {class_weight!r}."
+        )
     if not any(weight is None or isinstance(weight, (str, Mapping)) for weight in class_weight.values()):
         known = {label for task in tasks if task.classes is not None for label in task.classes.tolist()}
         _refuse_unknown_classes("class_weight", class_weight, known)
@@ -198,11 +229,14 @@ def _class_weight_per_task(class_weight: Any, tasks: tuple[Task, ...]) -> list:
     names = [task.name for task in tasks if task.classes is not None]
     for name, weight in class_weight.items():
         if name not in names:
-            raise ValueError(f"class_weight names the unknown task {name!r}; the classification tasks are "
-                             f"{listed(names)}.")
+            raise ValueError(
+                f"class_weight names the unknown task {name!r}; the classification tasks are {listed(names)}."
+            )
         if not (weight is None or weight == "balanced" or isinstance(weight, Mapping)):
-            raise ValueError(f"class_weight[{name!r}] must be None, 'balanced' or a dict {{class: weight}}, "
-                             f"got {weight!r}.")
+            raise ValueError(
+                f"class_weight[{name!r}] must be None, 'balanced' or a dict {{class: weight}}, "
+                f"got {weight!r}."
+            )
     wanted = [class_weight.get(task.name) if one else None for task, one in zip(tasks, is_class, strict=True)]
     for task, weight in zip(tasks, wanted, strict=True):
         if isinstance(weight, Mapping) and task.classes is not None:
@@ -214,8 +248,10 @@ def _refuse_unknown_classes(what: str, class_weight: Mapping, known: set) -> Non
     """As in scikit-learn, a class that merely does not occur in these rows is no error."""
     unknown = [label for label in class_weight if label not in known]
     if unknown and known - set(class_weight):
-        raise ValueError(f"{what} names the unknown class {unknown[0]!r}; the classes are "
-                         f"{listed(sorted(known, key=str))}.")
+        raise ValueError(
+            f"{what} names the unknown class {unknown[0]!r}; the classes are "
+            f"{listed(sorted(known, key=str))}."
+        )
 
 
 def _weight_of_class(wanted: Any, task: Task, codes: NDArray, weights: NDArray) -> NDArray:
@@ -226,6 +262,7 @@ def _weight_of_class(wanted: Any, task: Task, codes: NDArray, weights: NDArray) 
         return weights.sum() / (len(task.classes) * totals)
     result = np.array([wanted.get(label, 1.0) for label in task.classes.tolist()], dtype=np.float64)
     if not np.isfinite(result).all() or (result < 0).any():
-        raise ValueError(f"class_weight of task {task.name!r} must hold finite numbers >= 0, got "
-                         f"{dict(wanted)!r}.")
+        raise ValueError(
+            f"class_weight of task {task.name!r} must hold finite numbers >= 0, got {dict(wanted)!r}."
+        )
     return result

@@ -1,0 +1,92 @@
+"""Questions that a fitted model refuses: tasks, classes and forms that fit did not see."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skmtl import LowRankMultiTask, LowRankRegressor
+
+X = np.random.RandomState(0).randn(8, 3)
+NUMBERS = np.array([0.3, -0.2, 1.7, 0.9, -1.1, 0.4, 0.8, 2.5])
+LABELS = np.array(["no", "yes", "no", "no", "yes", "yes", "no", "yes"])
+Y = {"size": NUMBERS, "ripe": LABELS}
+LONG = pd.DataFrame(X, columns=["x", "y", "z"]).assign(school=["u", "v"] * 4)
+
+
+def put(values, position, value):
+    values = np.array(values)
+    values[position] = value
+    return values
+
+
+def frame(names):
+    return pd.DataFrame(X, columns=names)
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    return LowRankMultiTask().fit(frame(["u", "v", "w"]), Y)
+
+
+def test_a_class_that_fit_did_not_see_is_no_class_to_score(mixed):
+    with pytest.raises(ValueError) as refusal:
+        mixed.score(frame(["u", "v", "w"]), {"ripe": put(LABELS.astype(object), 3, "maybe")})
+    assert str(refusal.value) == (
+        "y holds the class 'maybe' of task 'ripe', which fit did not see; the "
+        "known classes "
+        "are ['no', 'yes']."
+    )
+
+
+def test_labels_are_no_score_for_a_numeric_task(mixed):
+    with pytest.raises(ValueError) as refusal:
+        mixed.score(frame(["u", "v", "w"]), {"size": LABELS})
+    assert str(refusal.value) == "Task 'size' was fitted on numbers, but y holds labels such as 'no'."
+
+
+def test_an_unknown_task_cannot_be_scored(mixed):
+    with pytest.raises(ValueError) as refusal:
+        mixed.score(frame(["u", "v", "w"]), {"colour": LABELS})
+    assert str(refusal.value) == (
+        "y holds the task 'colour', which fit did not see; the known tasks are ['size', 'ripe']."
+    )
+
+
+def test_a_model_of_named_tasks_is_scored_by_named_targets(mixed):
+    with pytest.raises(ValueError) as refusal:
+        mixed.score(frame(["u", "v", "w"]), NUMBERS)
+    assert str(refusal.value) == (
+        "y must name its tasks, as it did in fit (a dict, TaskTargets or a "
+        "DataFrame with "
+        "some of ['size', 'ripe']), got ndarray."
+    )
+
+
+def test_an_unknown_task_cannot_be_predicted():
+    own = LowRankRegressor().fit({"a": X, "b": X}, {"a": NUMBERS, "b": -NUMBERS})
+    with pytest.raises(ValueError) as refusal:
+        own.predict({"a": X, "c": X})
+    assert str(refusal.value) == (
+        "X holds the task 'c', which fit did not see; the known tasks are ['a', 'b']."
+    )
+    with pytest.raises(ValueError) as refusal:
+        own.predict({})
+    assert str(refusal.value) == "X is an empty dict; give a table for at least one of the tasks ['a', 'b']."
+    long = LowRankRegressor(task_col="school").fit(LONG, NUMBERS)
+    with pytest.raises(ValueError) as refusal:
+        long.predict(LONG.assign(school=["u", "w"] * 4))
+    assert str(refusal.value) == (
+        "X holds the task 'w' in column 'school', which fit did not see; the known "
+        "tasks are ['u', 'v']. A model with alpha_common predicts new tasks by the "
+        "common part."
+    )
+
+
+def test_many_tasks_are_listed_in_part():
+    tables = {f"t{t}": X for t in range(30)}
+    model = LowRankRegressor().fit(tables, dict.fromkeys(tables, NUMBERS))
+    with pytest.raises(ValueError) as refusal:
+        model.predict({"other": X})
+    assert str(refusal.value).endswith("'t8', 't9', ... (30 in all)].")
