@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metaestimators import available_if
@@ -21,6 +20,7 @@ from skmtl.estimators.callbacks import CallbackSupportMixin, FitProgress, with_c
 from skmtl.estimators.parameters import check_parameters
 from skmtl.estimators.responses import Parts, decisions, linear_predictors, predictions, probabilities
 from skmtl.inputs import Query, TargetRules, as_task_data, scored_targets
+from skmtl.inputs.features import is_dict_of_tables
 from skmtl.predictors import make_predictors
 from skmtl.scoring import mean_score, score_task
 from skmtl.solvers import Solution, fit_factors
@@ -244,7 +244,7 @@ ndarray
         Z : ndarray of shape (n_samples, n_components)
         """
         check_is_fitted(self)
-        if isinstance(X, Mapping) and not issparse(X):  # scipy's dictionary of keys is a mapping too
+        if is_dict_of_tables(X):
             raise ValueError("transform takes one table X; transform the tables of a dict one by one.")
         query = self._query(X, unseen=True)
         Z = np.asarray(query.X @ self.basis_)
