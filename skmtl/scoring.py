@@ -20,7 +20,8 @@ from sklearn.utils.metadata_routing import (
 )
 
 from skmtl.single_task import Responses, SingleTask, column_of
-from skmtl.targets import as_column, is_named, observed_values, take_rows
+from skmtl.target_columns import as_column, observed_values
+from skmtl.targets import is_named, take_rows
 from skmtl.tasks import Task
 
 #: Kinds whose score is R²; the others have accuracy. (R² for counts too, so that the mean over tasks is
@@ -131,8 +132,11 @@ def mean_score(scores: Iterable[float]) -> float:
     values = np.fromiter(scores, dtype=np.float64)
     defined = values[~np.isnan(values)]
     if not len(defined):
-        warnings.warn("No task has a defined score: every one has too few targets.", UndefinedMetricWarning,
-                      stacklevel=2)
+        warnings.warn(
+            "No task has a defined score: every one has too few targets.",
+            UndefinedMetricWarning,
+            stacklevel=2,
+        )
         return float("nan")
     return float(defined.mean())
 

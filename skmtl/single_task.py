@@ -13,8 +13,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metaestimators import available_if
 
 from skmtl.inputs.features import task_labels, task_positions
-from skmtl.inputs.kinds import listed
-from skmtl.targets import is_named, natural_dtype
+from skmtl.target_columns import natural_dtype
+from skmtl.targets import is_named, listed
 
 
 def task_classes(estimator: Any, task: Hashable) -> NDArray | None:
@@ -64,24 +64,27 @@ class Responses:
     def of_task(self, task: Hashable, method: str) -> NDArray:
         """Response for all rows of X (of the task's own X, where X is a dict)."""
         if method not in self._known:
-            self._known[method] = self.ask(method, self.X)
-        return np.asarray(self.pick(self._known[method], task))
+            self._known[method] = getattr(self.estimator, method)(self.X)
+        return self._pick(self._known[method], task, method)
 
-    def ask(self, method: str, X: Any) -> Any:
-        return getattr(self.estimator, method)(X)
+    def elsewhere(self, task: Hashable, method: str, X: Any) -> NDArray:
+        """Response for another X."""
+        return self._pick(getattr(self.estimator, method)(X), task, method)
 
-    def pick(self, response: Any, task: Hashable) -> Any:
-        """The task's part of a response."""
-        if self.task_col is None:
-            if isinstance(response, list):
-                return response[task]  # type: ignore[call-overload]
-            return column_of(response, task)
-        if np.ndim(response) == 1:
-            return response
-        # Long form: a column per class of any task, sorted; those of this task are wanted.
-        by_task = last_step(self.estimator).classes_by_task_
-        labels = sorted({label for classes in by_task.values() for label in np.asarray(classes).tolist()})
-        return response[:, np.searchsorted(labels, by_task[task])]
+    def _pick(self, response: Any, task: Hashable, method: str) -> NDArray:
+        """The task's part of a response, in whichever form the estimator answers."""
+        if is_named(response):
+            return np.asarray(column_of(response, task))
+        if isinstance(response, list):  # of an array: one entry per classification task
+            by_task = getattr(last_step(self.estimator), "classes_by_task_", None)
+            return np.asarray(response[list(by_task).index(task) if by_task else task])  # type: ignore[call-overload]
+        if np.ndim(response) == 2 and self.task_col is not None:
+            # Long form: a column per class of any task; those of this task are wanted.
+            inside = last_step(self.estimator)
+            return np.asarray(response)[:, np.searchsorted(inside.classes_, inside.classes_by_task_[task])]
+        if np.ndim(response) == 2 and method == "predict":
+            return np.asarray(column_of(response, task))
+        return np.asarray(response)
 
     @cached_property
     def rows_of_label(self) -> dict[Hashable, NDArray]:
@@ -118,7 +121,7 @@ class SingleTask(BaseEstimator):
     def _response(self, method: str, X: Any) -> NDArray:
         if X is self.X:
             return self.responses.of_task(self.task, method)[self.rows]
-        return np.asarray(self.responses.pick(self.responses.ask(method, X), self.task))
+        return self.responses.elsewhere(self.task, method, X)
 
     def predict(self, X: Any) -> NDArray:
         return natural_dtype(self._response("predict", X))
@@ -144,11 +147,13 @@ def column_of(values: Any, task: Hashable) -> Any:
     if is_named(values):
         names = values if isinstance(values, Mapping) else values.columns
         if task not in names:
-            raise KeyError(f"there is no task {task!r}; the tasks are {listed(list(names))}")
+            raise KeyError(f"there is no task {task!r}; the tasks are {listed(names)}")
         return values[task]
     array = values if hasattr(values, "shape") else np.asarray(values)
     n_tasks = array.shape[1] if array.ndim == 2 else 1
     if not isinstance(task, (int, np.integer)) or not 0 <= task < n_tasks:
-        raise KeyError(f"there is no task {task!r}: the targets are an array without names, whose tasks are "
-                       f"0 to {n_tasks - 1}")
+        raise KeyError(
+            f"there is no task {task!r}: the targets are an array without names, whose tasks are "
+            f"0 to {n_tasks - 1}"
+        )
     return array[:, int(task)] if array.ndim == 2 else array

@@ -1,104 +1,19 @@
-"""`TaskTargets`: named targets that can be cut by rows, and what counts as a missing target."""
+"""`TaskTargets`: named targets that scikit-learn can cut by rows."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skmtl.target_columns import as_column, common_dtype, is_missing, observed_values
+
+__all__ = ["TaskTargets", "as_column", "is_missing", "is_named", "listed", "observed_values", "take_rows"]
+
 #: Tasks that ``repr`` lists before it abbreviates.
 _SHOWN = 10
-
-
-def is_missing(column: Any) -> NDArray[np.bool_]:
-    """Which entries of a column of targets are missing: NaN, None, NaT or pandas' NA.
-
-    Parameters
-    ----------
-    column : array-like of shape (n,) or (n, m)
-        NumPy array, pandas or polars Series, or list, of any dtype.
-
-    Returns
-    -------
-    missing : bool ndarray of the same shape
-
-    Examples
-    --------
-    >>> is_missing(["rain", None, "snow"]).tolist()
-    [False, True, False]
-    """
-    array = column if type(column) is np.ndarray else np.asarray(as_column(column))
-    kind = array.dtype.kind
-    if kind in "fc":
-        return np.isnan(array)
-    if kind in "mM":
-        return np.isnat(array)
-    if kind != "O":
-        return np.zeros(array.shape, dtype=bool)
-    if "pandas" in sys.modules:  # NA and NaT can only be there when pandas is
-        import pandas as pd
-
-        return np.asarray(pd.isna(array))
-    return (np.equal(array, np.asarray(None)) | np.not_equal(array, array)).astype(bool)
-
-
-def observed_values(column: Any) -> tuple[NDArray[np.intp], NDArray]:
-    """The rows of a column that have a target, and the targets there in the dtype natural to them.
-
-    Of an object array scikit-learn's metrics would not know what it holds.
-
-    Parameters
-    ----------
-    column : array-like of shape (n,)
-
-    Returns
-    -------
-    rows : intp ndarray of shape (n_observed,)
-    values : ndarray of shape (n_observed,)
-    """
-    column = as_column(column)
-    rows = np.flatnonzero(~is_missing(column))
-    return rows, natural_dtype(np.asarray(column)[rows])
-
-
-def natural_dtype(values: NDArray) -> NDArray:
-    """An object array of numbers as an array of numbers, one of strings as one of strings; else unchanged."""
-    if values.dtype != object or not len(values):
-        return values
-    natural = np.asarray(values.tolist())
-    mixture = natural.dtype.kind in "US" and not set(map(type, values.tolist())) <= {str, np.str_}
-    return values if mixture or natural.shape != values.shape else natural
-
-
-def as_column(values: Any, task: Hashable = None) -> Any:
-    """One column as `TaskTargets` keeps it: a NumPy array, or a pandas Series where it is categorical.
-
-    Categories say that their numbers are classes, which NumPy could not; all else loses nothing:
-    integers, booleans and strings with gaps become object arrays with None.
-    """
-    package = type(values).__module__.partition(".")[0]
-    if package == "pandas":
-        return _from_pandas(values)
-    if package == "polars":
-        return _from_polars(values)
-    if isinstance(values, np.ma.MaskedArray):
-        if values.dtype.kind == "f":
-            return np.ma.filled(values, np.nan)
-        array = np.array(values.data, dtype=object if np.ma.is_masked(values) else None)
-        array[np.ma.getmaskarray(values)] = None
-        return array
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise ValueError(f"The targets of task {task!r} are no array: {error}") from None
-    if array.dtype.kind in "US" and not isinstance(values, np.ndarray) and array.ndim == 1:
-        # NumPy silently turns ["a", nan] into the strings "a" and "nan".
-        if not set(map(type, values)) <= {str, np.str_}:
-            return np.asarray(values, dtype=object)
-    return array
 
 
 class TaskTargets(dict):
@@ -175,15 +90,17 @@ or iterable of (task, column) pairs, default=()
             return self._cut(key[0])  # how scikit-learn asks for rows
         if isinstance(key, (slice, range, list)) or (hasattr(key, "__array__") and np.ndim(key)):
             return self._cut(key)
-        raise KeyError(f"no task {key!r}; the tasks are {_listed(self)}")
+        raise KeyError(f"no task {key!r}; the tasks are {listed(self)}")
 
     def _cut(self, rows: Any) -> Any:
         if not isinstance(rows, slice):
             rows = np.asarray(rows)
             rows = rows.astype(np.intp) if rows.size == 0 else rows
             if rows.dtype.kind not in "biu" or rows.ndim > 1:
-                raise TypeError(f"rows are integers, booleans or a slice, not {rows.tolist()!r}; "
-                                f"the tasks are {_listed(self)}")
+                raise TypeError(
+                    f"rows are integers, booleans or a slice, not {rows.tolist()!r}; "
+                    f"the tasks are {listed(self)}"
+                )
             if rows.dtype.kind == "b" and rows.shape != (self.n_rows,):
                 raise IndexError(f"a mask of rows needs shape ({self.n_rows},), got {rows.shape}")
             if rows.ndim == 0:
@@ -209,11 +126,13 @@ or iterable of (task, column) pairs, default=()
         columns = [np.asarray(column) for column in self.values()]
         wide = [task for task, column in zip(self, columns) if column.ndim > 1]
         if wide:
-            raise ValueError(f"Task {wide[0]!r} has several columns (class probabilities?), so the tasks do "
-                             "not fit into one array; take them by name")
+            raise ValueError(
+                f"Task {wide[0]!r} has several columns (class probabilities?), so the tasks do "
+                "not fit into one array; take them by name"
+            )
         if not columns:
             return np.empty((0, 0), dtype=dtype)
-        common = _common_dtype(columns)
+        common = common_dtype(columns)
         array = np.stack([column.astype(common) for column in columns], axis=1)
         return array.astype(dtype or common, copy=False)
 
@@ -239,15 +158,18 @@ or iterable of (task, column) pairs, default=()
         new = {task: as_column(column, task) for task, column in [*_pairs(columns), *more.items()]}
         for task, column in new.items():
             if column.ndim not in (1, 2):
-                raise ValueError(f"The targets of task {task!r} must have one value per row, got shape "
-                                 f"{column.shape}")
+                raise ValueError(
+                    f"The targets of task {task!r} must have one value per row, got shape {column.shape}"
+                )
         stays = next((task for task in self if task not in new), None)
         first = next(iter(new), None) if stays is None else stays
         for task, column in new.items():
             n_rows = len(new[first] if stays is None else self[first])
             if len(column) != n_rows:
-                raise ValueError("All tasks need the same number of rows, NaN or None where a target is "
-                                 f"missing: task {task!r} has {len(column)}, task {first!r} has {n_rows}")
+                raise ValueError(
+                    "All tasks need the same number of rows, NaN or None where a target is "
+                    f"missing: task {task!r} has {len(column)}, task {first!r} has {n_rows}"
+                )
         super().update(new)
 
     def setdefault(self, task: Hashable, default: Any = None) -> Any:
@@ -287,13 +209,18 @@ or iterable of (task, column) pairs, default=()
         n_tasks = len(self.keys())
         lines = [f"TaskTargets of {self.n_rows} rows, {n_tasks} task{'s' * (n_tasks != 1)}"]
         table = [
-            (str(task), str(column.dtype) + (f" x {column.shape[1]}" if column.ndim == 2 else ""),
-             str(np.count_nonzero(~is_missing(np.asarray(column)).reshape(len(column), -1).any(axis=1))))
+            (
+                str(task),
+                str(column.dtype) + (f" x {column.shape[1]}" if column.ndim == 2 else ""),
+                str(np.count_nonzero(~is_missing(np.asarray(column)).reshape(len(column), -1).any(axis=1))),
+            )
             for task, column in list(self.items())[:_SHOWN]
         ]
         widths = [max((len(row[i]) for row in table), default=0) for i in range(3)]
-        lines += [f"  {name:<{widths[0]}}  {dtype:<{widths[1]}}  {seen:>{widths[2]}} observed"
-                  for name, dtype, seen in table]
+        lines += [
+            f"  {name:<{widths[0]}}  {dtype:<{widths[1]}}  {seen:>{widths[2]}} observed"
+            for name, dtype, seen in table
+        ]
         if n_tasks > _SHOWN:
             lines.append(f"  ... and {n_tasks - _SHOWN} more")
         return "\n".join(lines)
@@ -314,8 +241,11 @@ or iterable of (task, column) pairs, default=()
             frame = pd.DataFrame(dict(enumerate(self.values())))
             frame.columns = pd.Index(list(self), tupleize_cols=False)
             return frame
-        wide = {(task, j): np.asarray(column).reshape(len(column), -1)[:, j]
-                for task, column in self.items() for j in range(1 if column.ndim == 1 else column.shape[1])}
+        wide = {
+            (task, j): np.asarray(column).reshape(len(column), -1)[:, j]
+            for task, column in self.items()
+            for j in range(1 if column.ndim == 1 else column.shape[1])
+        }
         return pd.DataFrame(wide)
 
 
@@ -327,6 +257,13 @@ class _Rows:
 
     def __getitem__(self, rows: Any) -> Any:
         return self._targets._cut(rows)
+
+
+def listed(names: Iterable[Hashable], limit: int = _SHOWN) -> str:
+    """Names for an error message, the first few of many."""
+    names = list(names)
+    more = f", ... ({len(names)} in all)" if len(names) > limit else ""
+    return "[" + ", ".join(map(repr, names[:limit])) + more + "]"
 
 
 def is_named(y: Any) -> bool:
@@ -355,8 +292,10 @@ def _pairs(columns: Any) -> Iterator[tuple[Hashable, Any]]:
             raise ValueError(f"The frame has several columns named {twice!r}; every task needs its own name")
         yield from ((name, columns[name]) for name in names)
     elif isinstance(columns, np.ndarray) or not isinstance(columns, Iterable):
-        raise TypeError("TaskTargets need names: give a dict {task: column} or a DataFrame, "
-                        f"not {type(columns).__name__}")
+        raise TypeError(
+            "TaskTargets need names: give a dict {task: column} or a DataFrame, "
+            f"not {type(columns).__name__}"
+        )
     else:
         yield from columns
 
@@ -376,30 +315,27 @@ def _concatenate(parts: list[TaskTargets]) -> TaskTargets:
     """The rows of all parts, one after the other; the order of tasks is that of the first."""
     for part in parts:
         if part.keys() != parts[0].keys():
-            raise ValueError(f"TaskTargets with different tasks cannot be stacked: {_listed(parts[0])} and "
-                             f"{_listed(part)}")
+            raise ValueError(
+                f"TaskTargets with different tasks cannot be stacked: {listed(parts[0])} and {listed(part)}"
+            )
     joined = {}
     for task in parts[0]:
         columns = [part[task] for part in parts]
         widths = {column.shape[1:] for column in columns}
         if len(widths) > 1:
-            raise ValueError(f"The parts of task {task!r} cannot be stacked: their rows have the shapes "
-                             f"{sorted(widths)} (probabilities of different numbers of classes?)")
+            raise ValueError(
+                f"The parts of task {task!r} cannot be stacked: their rows have the shapes "
+                f"{sorted(widths)} (probabilities of different numbers of classes?)"
+            )
         if any(isinstance(column, np.ndarray) for column in columns):
             arrays = [np.asarray(column) for column in columns]
-            common = _common_dtype(arrays)
+            common = common_dtype(arrays)
             joined[task] = np.concatenate([array.astype(common, copy=False) for array in arrays])
         else:
             import pandas as pd
 
             joined[task] = pd.concat(columns, ignore_index=True)
     return _unchecked(joined.items())
-
-
-def _common_dtype(arrays: list[NDArray]) -> np.dtype:
-    """The dtype that holds them all and turns no number into a string: objects where there is none."""
-    families = {"number" if array.dtype.kind in "biuf" else array.dtype.kind for array in arrays}
-    return np.dtype(object) if len(families) > 1 else np.result_type(*arrays)
 
 
 def _plain(value: Any) -> Any:
@@ -414,36 +350,8 @@ def _plain(value: Any) -> Any:
 def _equal(one: Any, other: Any) -> bool:
     one, other = np.asarray(one), np.asarray(as_column(other))
     missing = is_missing(one)
-    return (one.shape == other.shape and np.array_equal(missing, is_missing(other))
-            and bool(np.all(one[~missing] == other[~missing])))
-
-
-def _from_pandas(values: Any) -> Any:
-    import pandas as pd
-
-    if isinstance(values, pd.DataFrame):
-        return values.to_numpy()
-    series = values if isinstance(values, pd.Series) else pd.Series(values)
-    dtype = series.dtype
-    if isinstance(dtype, np.dtype):
-        return series.to_numpy()
-    if isinstance(dtype, pd.CategoricalDtype):
-        return series.reset_index(drop=True)
-    if isinstance(dtype, pd.SparseDtype):
-        return np.asarray(series)
-    if dtype.kind == "f":
-        return series.to_numpy(dtype=np.float64, na_value=np.nan)
-    if dtype.kind in "biu" and not series.hasnans:
-        return series.to_numpy(dtype={"b": bool, "i": np.int64, "u": np.uint64}[dtype.kind])
-    return series.to_numpy(dtype=object, na_value=None)
-
-
-def _from_polars(values: Any) -> Any:
-    if values.dtype.is_integer() and values.null_count():
-        return np.array(values.to_list(), dtype=object)  # to_numpy would make floats of them
-    return values.to_numpy()
-
-
-def _listed(targets: Iterable[Hashable]) -> str:
-    names = [repr(name) for name in targets]
-    return ", ".join(names[:_SHOWN]) + (f", ... ({len(names)} in all)" if len(names) > _SHOWN else "")
+    return (
+        one.shape == other.shape
+        and np.array_equal(missing, is_missing(other))
+        and bool(np.all(one[~missing] == other[~missing]))
+    )

@@ -20,6 +20,7 @@ FLOOR = {
     "losses": 1,
     "penalties": 1,
     "tasks": 1,
+    "target_columns": 1,
     "targets": 1,
     "matrix": 1,
     "observations": 1,

@@ -8,14 +8,15 @@ import subprocess
 import sys
 
 import numpy as np
-import pandas as pd
-import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.utils import resample, shuffle
 
 from skmtl.targets import TaskTargets, is_missing
+
+pd = pytest.importorskip("pandas")
+pl = pytest.importorskip("polars")
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_truth_means_having_a_task(targets):
 
 
 def test_unknown_task_is_told_with_the_known_ones(targets):
-    with pytest.raises(KeyError, match=r"no task 'weight'; the tasks are 'sex', 'mass', 'island'"):
+    with pytest.raises(KeyError, match=r"no task 'weight'; the tasks are \['sex', 'mass', 'island'\]"):
         targets["weight"]
 
 
@@ -128,7 +129,7 @@ def test_concatenate_turns_no_number_into_a_string():
 
 
 def test_concatenate_refuses_different_tasks(targets):
-    with pytest.raises(ValueError, match=r"'sex', 'mass', 'island' and 'mass'"):
+    with pytest.raises(ValueError, match=r"'sex', 'mass', 'island'\] and \['mass'\]"):
         np.concatenate([targets, TaskTargets({"mass": [1.0]})])
 
 
@@ -189,8 +190,12 @@ def test_a_frame_goes_in_and_comes_out():
 
 
 def test_a_polars_frame_goes_in():
-    targets = TaskTargets(pl.DataFrame({"a": [1.0, None], "b": ["x", None], "c": [1, None], "d": [True, None]}))
-    assert {name: is_missing(column).tolist() for name, column in targets.items()} == dict.fromkeys("abcd", [False, True])
+    targets = TaskTargets(
+        pl.DataFrame({"a": [1.0, None], "b": ["x", None], "c": [1, None], "d": [True, None]})
+    )
+    assert {name: is_missing(column).tolist() for name, column in targets.items()} == dict.fromkeys(
+        "abcd", [False, True]
+    )
     assert targets["c"].tolist() == [1, None], "whole numbers stay whole"
 
 
@@ -233,16 +238,18 @@ def test_a_gap_is_seen_whatever_holds_it(column):
     assert is_missing(TaskTargets({"a": column})[[1, 2]]["a"]).tolist() == [True, False]
 
 
-@pytest.mark.parametrize("column", [[1, 2], [True, False], ["", "nan"], [0.0, np.inf], range(2), (1, 2)], ids=str)
+@pytest.mark.parametrize(
+    "column", [[1, 2], [True, False], ["", "nan"], [0.0, np.inf], range(2), (1, 2)], ids=str
+)
 def test_nothing_else_is_missing(column):
     assert is_missing(column).tolist() == [False, False]
 
 
 def test_missing_needs_no_pandas():
     code = (
-        "import sys; from skmtl.targets import TaskTargets, is_missing; "
+        "import sys; sys.modules['pandas'] = None; from skmtl.targets import TaskTargets, is_missing; "
         "t = TaskTargets({'a': ['x', None, float('nan')]}); t[[0, 2]]; "
-        "assert is_missing(t['a']).tolist() == [False, True, True]; assert 'pandas' not in sys.modules"
+        "assert is_missing(t['a']).tolist() == [False, True, True]"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -1,0 +1,130 @@
+"""One column of targets: how it is kept, whatever held it, and which of its entries are missing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def is_missing(column: Any) -> NDArray[np.bool_]:
+    """Which entries of a column of targets are missing: NaN, None, NaT or pandas' NA.
+
+    Parameters
+    ----------
+    column : array-like of shape (n,) or (n, m)
+        NumPy array, pandas or polars Series, or list, of any dtype.
+
+    Returns
+    -------
+    missing : bool ndarray of the same shape
+
+    Examples
+    --------
+    >>> is_missing(["rain", None, "snow"]).tolist()
+    [False, True, False]
+    """
+    array = column if type(column) is np.ndarray else np.asarray(as_column(column))
+    kind = array.dtype.kind
+    if kind in "fc":
+        return np.isnan(array)
+    if kind in "mM":
+        return np.isnat(array)
+    if kind != "O":
+        return np.zeros(array.shape, dtype=bool)
+    if sys.modules.get("pandas"):  # NA and NaT can only be there when pandas is
+        import pandas as pd
+
+        return np.asarray(pd.isna(array))
+    return (np.equal(array, np.asarray(None)) | np.not_equal(array, array)).astype(bool)
+
+
+def observed_values(column: Any) -> tuple[NDArray[np.intp], NDArray]:
+    """The rows of a column that have a target, and the targets there in the dtype natural to them.
+
+    Of an object array scikit-learn's metrics would not know what it holds.
+
+    Parameters
+    ----------
+    column : array-like of shape (n,)
+
+    Returns
+    -------
+    rows : intp ndarray of shape (n_observed,)
+    values : ndarray of shape (n_observed,)
+    """
+    column = as_column(column)
+    rows = np.flatnonzero(~is_missing(column))
+    return rows, natural_dtype(np.asarray(column)[rows])
+
+
+def natural_dtype(values: NDArray) -> NDArray:
+    """An object array of numbers as an array of numbers, one of strings as one of strings; else unchanged."""
+    if values.dtype != object or not len(values):
+        return values
+    natural = np.asarray(values.tolist())
+    mixture = natural.dtype.kind in "US" and not set(map(type, values.tolist())) <= {str, np.str_}
+    return values if mixture or natural.shape != values.shape else natural
+
+
+def as_column(values: Any, task: Hashable = None) -> Any:
+    """One column as `TaskTargets` keeps it: a NumPy array, or a pandas Series where it is categorical.
+
+    Categories say that their numbers are classes, which NumPy could not; all else loses nothing:
+    integers, booleans and strings with gaps become object arrays with None.
+    """
+    package = type(values).__module__.partition(".")[0]
+    if package == "pandas":
+        return _from_pandas(values)
+    if package == "polars":
+        return _from_polars(values)
+    if isinstance(values, np.ma.MaskedArray):
+        if values.dtype.kind == "f":
+            return np.ma.filled(values, np.nan)
+        array = np.array(values.data, dtype=object if np.ma.is_masked(values) else None)
+        array[np.ma.getmaskarray(values)] = None
+        return array
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"The targets of task {task!r} are no array: {error}") from None
+    if array.dtype.kind in "US" and not isinstance(values, np.ndarray) and array.ndim == 1:
+        # NumPy silently turns ["a", nan] into the strings "a" and "nan".
+        if not set(map(type, values)) <= {str, np.str_}:
+            return np.asarray(values, dtype=object)
+    return array
+
+
+def common_dtype(arrays: list[NDArray]) -> np.dtype:
+    """The dtype that holds them all and turns no number into a string: objects where there is none."""
+    families = {"number" if array.dtype.kind in "biuf" else array.dtype.kind for array in arrays}
+    return np.dtype(object) if len(families) > 1 else np.result_type(*arrays)
+
+
+def _from_pandas(values: Any) -> Any:
+    import pandas as pd
+
+    if isinstance(values, pd.DataFrame):
+        return values.to_numpy()
+    series = values if isinstance(values, pd.Series) else pd.Series(values)
+    dtype = series.dtype
+    if isinstance(dtype, np.dtype):
+        return series.to_numpy()
+    if isinstance(dtype, pd.CategoricalDtype):
+        return series.reset_index(drop=True)
+    if isinstance(dtype, pd.SparseDtype):
+        return np.asarray(series)
+    if dtype.kind == "f":
+        return series.to_numpy(dtype=np.float64, na_value=np.nan)
+    if dtype.kind in "biu" and not series.hasnans:
+        return series.to_numpy(dtype={"b": bool, "i": np.int64, "u": np.uint64}[dtype.kind])
+    return series.to_numpy(dtype=object, na_value=None)
+
+
+def _from_polars(values: Any) -> Any:
+    if values.dtype.is_integer() and values.null_count():
+        return np.array(values.to_list(), dtype=object)  # to_numpy would make floats of them
+    return values.to_numpy()
