@@ -193,9 +193,8 @@ def test_a_polars_frame_goes_in():
     targets = TaskTargets(
         pl.DataFrame({"a": [1.0, None], "b": ["x", None], "c": [1, None], "d": [True, None]})
     )
-    assert {name: is_missing(column).tolist() for name, column in targets.items()} == dict.fromkeys(
-        "abcd", [False, True]
-    )
+    gaps = {name: is_missing(column).tolist() for name, column in targets.items()}
+    assert gaps == {name: [False, True] for name in "abcd"}
     assert targets["c"].tolist() == [1, None], "whole numbers stay whole"
 
 
