@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from skmtl.inputs.features import is_dict_of_tables
 from skmtl.model_selection.stacking import stack_tasks
 from skmtl.model_selection.task_kfold import TaskKFold
 from skmtl.targets import TaskTargets, is_named
@@ -51,6 +51,6 @@ def as_rows(X: Any, y: Any) -> tuple[Any, Any]:
     X : array-like of shape (n_rows, n_features)
     y : TaskTargets of shape (n_rows, n_tasks) for named targets, else y itself
     """
-    if isinstance(X, Mapping):
+    if is_dict_of_tables(X):
         return stack_tasks(X, y)
     return X, TaskTargets(y) if is_named(y) else y

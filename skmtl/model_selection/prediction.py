@@ -80,8 +80,16 @@ def cross_val_predict(
         # As "predict" of an estimator that answers by another method: scikit-learn then encodes nothing.
         estimator, method = _Answering(estimator, method, _classes(y)), "predict"
     return model_selection.cross_val_predict(
-        estimator, X, y, groups=groups, cv=default_splitter(cv, estimator, y), n_jobs=n_jobs, verbose=verbose,
-        params=params, pre_dispatch=pre_dispatch, method=method,
+        estimator,
+        X,
+        y,
+        groups=groups,
+        cv=default_splitter(cv, estimator, y),
+        n_jobs=n_jobs,
+        verbose=verbose,
+        params=params,
+        pre_dispatch=pre_dispatch,
+        method=method,
     )
 
 
@@ -122,13 +130,14 @@ class _Answering(BaseEstimator):
             return response
         if response.ndim == 1:
             raise ValueError(
-                f"A training part has two of the {len(position)} classes of task {task!r}, and its {self.method} "
-                "one column, which cannot be aligned with all classes; use predict_proba, or stratified folds "
-                "(TaskKFold)."
+                f"A training part has two of the {len(position)} classes of task {task!r}, and its "
+                f"{self.method} one column, which cannot be aligned with all classes; use predict_proba, or "
+                "stratified folds (TaskKFold)."
             )
         warnings.warn(
-            f"A training part has {len(columns)} of the {len(position)} classes of task {task!r}: {self.method} "
-            f"is {_ABSENT[self.method]:.3g} for the others. Stratified folds (TaskKFold), or fewer, help.",
+            f"A training part has {len(columns)} of the {len(position)} classes of task {task!r}: "
+            f"{self.method} is {_ABSENT[self.method]:.3g} for the others. Stratified folds (TaskKFold), or "
+            "fewer, help.",
             RuntimeWarning, stacklevel=2,
         )
         aligned = np.full((len(response), len(position)), _ABSENT[self.method])

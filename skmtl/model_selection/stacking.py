@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from skmtl.inputs.forms import require_same_tasks
-from skmtl.inputs.kinds import listed
-from skmtl.targets import TaskTargets, as_column
+from skmtl.targets import TaskTargets, as_column, listed
 
 
 def stack_tasks(
@@ -116,8 +115,8 @@ def _require_fit(tables: Mapping[Hashable, Any], first: Hashable, name: Hashable
                          f"{one.shape[1]}.")
     if hasattr(one, "columns") and list(one.columns) != list(other.columns):
         raise ValueError(
-            f"X of task {name!r} has the columns {listed(list(other.columns))}, but that of task {first!r} has "
-            f"{listed(list(one.columns))}; all tasks need the same columns in the same order."
+            f"X of task {name!r} has the columns {listed(list(other.columns))}, but that of task {first!r} "
+            f"has {listed(list(one.columns))}; all tasks need the same columns in the same order."
         )
 
 

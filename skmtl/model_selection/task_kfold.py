@@ -122,7 +122,7 @@ class TaskKFold(BaseCrossValidator):
         if self.task_col is not None or groups is not None:
             return _dealt(self._labelled_strata(X, y, groups, n_rows), order, self.n_splits)
         if y is None:
-            raise ValueError("TaskKFold must know the tasks: give task_col, groups (a task label per row) or y.")
+            raise ValueError("TaskKFold must know the tasks: give task_col, groups (a label per row) or y.")
         strata = _strata_of_tasks(y, n_rows, self.n_splits)
         if _n_tasks_of_row(strata).max() <= 1:
             task, of_task = np.zeros(n_rows, dtype=np.intp), np.zeros(n_rows, dtype=np.intp)
