@@ -59,8 +59,8 @@ class LogisticLoss:
     def evaluate(self, y: NDArray, raw: NDArray) -> tuple[NDArray, NDArray, NDArray]:
         # One exp and one log serve value, gradient and curvature; exp(-|raw|) cannot overflow.
         shrunk = np.exp(-np.abs(raw))
-        value = np.maximum(raw, 0.0) - y * raw + np.log1p(shrunk)
         inverse = 1.0 / (1.0 + shrunk)
+        value = np.maximum(raw, 0.0) - y * raw - np.log(inverse)
         probability = np.where(raw >= 0, inverse, shrunk * inverse)
         return value, probability - y, shrunk * inverse * inverse
 

@@ -29,6 +29,10 @@ from skmtl.observations import Observations
 from skmtl.penalties import Penalties, spectral_norm
 
 
+#: Elements of a linear predictor that a loss is evaluated on at a time.
+_CHUNK = 1 << 15
+
+
 @dataclass(frozen=True)
 class Block:
     """Observations of the tasks that share a loss and a number of outputs.
@@ -67,11 +71,22 @@ class Block:
             return values * self.weights
         return values * self.weights[..., np.newaxis]
 
+    def evaluate(self, raw: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+        """Value, gradient and curvature of the loss, in pieces that stay in the cache."""
+        step = max(1, _CHUNK // max(1, raw[:1].size))
+        if len(raw) <= step:
+            return self.loss.evaluate(self.y, raw)
+        value, gradient, curvature = np.empty(self.y.shape), np.empty(raw.shape), np.empty(raw.shape)
+        for start in range(0, len(raw), step):
+            part = slice(start, start + step)
+            value[part], gradient[part], curvature[part] = self.loss.evaluate(self.y[part], raw[part])
+        return value, gradient, curvature
+
     def loss_and_slope(self, raw: NDArray) -> tuple[float, NDArray]:
         """Total weighted loss, and its gradient per observation."""
         if self.loss.is_quadratic:
             return self.quadratic_loss(raw - self.y)
-        values, gradient, _ = self.loss.evaluate(self.y, raw)
+        values, gradient, _ = self.evaluate(raw)
         return float(np.sum(self.weighted(values))), self.weighted(gradient)
 
     def quadratic_loss(self, residual: NDArray) -> tuple[float, NDArray]:

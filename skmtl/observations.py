@@ -176,7 +176,11 @@ class ListedObservations:
         )
 
     def feature_sums(self, values: NDArray, X: Any) -> NDArray:
-        sums = [X.transposed_times(self._matrix(v).T) for v in self._outputs(values)]
+        n_cells = self.n_rows * self.n_tasks
+        # Products of two sparse matrices are slow; a dense right side is worth its memory unless nearly empty.
+        dense = X.is_sparse and len(self.rows) >= _SHARE_FOR_ALL * n_cells and n_cells <= _ALL_ELEMENTS
+        matrices = [self._matrix(v).T for v in self._outputs(values)]
+        sums = [X.transposed_times(matrix.toarray(order="C") if dense else matrix) for matrix in matrices]
         return np.stack(sums, axis=2).reshape(X.shape[1], self.n_tasks * self.n_outputs)
 
     def coefficient_raw(self, X: Any, coef: NDArray) -> NDArray:

@@ -14,8 +14,9 @@ from skmtl.observations import ListedObservations, MatrixObservations
 from skmtl.penalties import Penalties
 from skmtl.tasks import TaskData
 
-#: Matrix targets are worked on as a matrix from this share of observed cells on, else as a list.
-_MATRIX_SHARE = 0.15
+#: Matrix targets are worked on as a matrix from this share of observed cells on, else as a list. A matrix
+#: has the faster products, a list evaluates the loss (exp, log) where it is needed only.
+_MATRIX_SHARE = {"regression": 0.15, "binary": 0.6, "multiclass": 0.6, "count": 0.6}
 #: Rows may be repeated, one copy per task, up to this many doubles.
 _COPY_ELEMENTS = 1 << 23
 
@@ -128,7 +129,7 @@ def _observe(data: TaskData, tasks: NDArray, n_outputs: int):
         seen &= weights > 0
     per_task = per_task[tasks] / _weight_per_task(data)
     share = np.count_nonzero(seen) / seen.size
-    if share >= _MATRIX_SHARE:
+    if share >= _MATRIX_SHARE[data.tasks[tasks[0]].kind]:
         observations = MatrixObservations(data.n_rows, len(tasks), n_outputs)
         if share == 1.0 and weights is None and np.all(per_task == per_task[0]):
             return observations, y, float(per_task[0])

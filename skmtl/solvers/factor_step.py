@@ -24,6 +24,8 @@ from skmtl.observations import Pairs
 
 #: Rounds between factors and gauge.
 _MAX_ROUNDS = 30
+#: A curvature serves as long as each step promises this much less than the one before.
+_CHORD_RATE = 0.2
 #: Up to this many unknowns a multinomial task's Newton system is formed whole.
 _MAX_WHOLE_SYSTEM = 240
 
@@ -91,9 +93,10 @@ def eliminate(
     inverse_metric = _inverse(metric)
     root, inverse_root = _sqrt_and_inverse(basis_gram)
     with_newton = not problem.is_quadratic
+    share = tolerance / len(steps)
     for _ in range(_MAX_ROUNDS if k or with_newton else 1):
         precision = alpha * inverse_metric
-        decrement = sum(step.advance(precision) for step in steps)
+        decrement = sum(step.advance(precision, share) for step in steps)
         if not k or prior is not None:
             if decrement <= tolerance:
                 break
@@ -153,7 +156,7 @@ class _QuadraticStep:
         self.free = factors[block.outputs, :k]
         self.intercepts = intercepts[block.outputs]
 
-    def advance(self, precision: NDArray) -> float:
+    def advance(self, precision: NDArray, tolerance: float) -> float:
         """Solve for the factors; returns 0, for nothing is left to gain in this gauge."""
         self.free = solve_systems(self.grams + precision, self.moments)
         return 0.0
@@ -168,7 +171,11 @@ class _QuadraticStep:
 
 
 class _NewtonStep:
-    """Any other loss: damped Newton on the factors and intercepts of all tasks at once."""
+    """Any other loss: damped Newton on the factors and intercepts of all tasks at once.
+
+    The curvature is formed once and kept while it still serves (chord steps): a step needs the loss and its
+    gradient, which cost a fraction of the k x k sums over all observations.
+    """
 
     def __init__(self, problem: Problem, block: Block, scores, factors, intercepts, k: int, offset):
         self.problem, self.block, self.k = problem, block, k
@@ -178,54 +185,67 @@ class _NewtonStep:
         self.free = factors[block.outputs, :k].copy()
         self.intercepts = intercepts[block.outputs].copy()
         self.raw = _block_raw(problem, block, scores, self.free, self.frozen, self.intercepts) + offset
-        self.state = block.loss.evaluate(block.y, self.raw)
+        self.state = block.evaluate(self.raw)
+        self.curvature: NDArray | None = None
+        self.last_decrement = np.inf
 
-    def advance(self, precision: NDArray) -> float:
-        """One Newton step of every task; returns the decrease that the quadratic model promises."""
+    def advance(self, precision: NDArray, tolerance: float) -> float:
+        """One step of every task, unless it promises too little; returns the promised decrease."""
         block, k = self.block, self.k
         observations, c = block.observations, block.observations.n_outputs
-        scale = block.scale[:, np.newaxis]
         slope = block.weighted(self.state[1])
         gradient = observations.factor_sums(slope, self.columns).reshape(observations.n_tasks, c, -1)
-        gradient[:, :, :k] *= scale[:, :, np.newaxis]
+        gradient[:, :, :k] *= block.scale[:, np.newaxis, np.newaxis]
         gradient[:, :, :k] += (self.free @ precision).reshape(observations.n_tasks, c, k)
-        step = self._newton_direction(gradient, precision)
+        if self.curvature is None:
+            self.curvature = self._form_curvature(gradient.shape[2])
+        step = self._direction(gradient, precision)
         decrement = -np.sum(gradient * step, axis=(1, 2))
+        total = 0.5 * float(np.sum(decrement))
+        if total <= tolerance:
+            return total
         self._line_search(step, decrement, precision)
-        return 0.5 * float(np.sum(decrement))
+        if total > _CHORD_RATE * self.last_decrement:
+            self.curvature = None
+        self.last_decrement = total
+        return total
 
-    def _newton_direction(self, gradient: NDArray, precision: NDArray) -> NDArray:
-        """``-H^-1 gradient`` for every task, shape (n_tasks, n_outputs, k [+ 1])."""
-        block, k = self.block, self.k
+    def _form_curvature(self, q: int) -> NDArray:
+        """Curvature of the loss: (n_tasks, q, q), or (n_classes or 1, n_tasks, ...) blocks for softmax."""
+        block = self.block
         observations, c = block.observations, block.observations.n_outputs
-        q = gradient.shape[2]
         scaling = np.ones((observations.n_tasks, q))
-        scaling[:, :k] = block.scale[:, np.newaxis]
-        penalty = np.zeros((q, q))
-        penalty[:k, :k] = precision
-        curvature = self.state[2]
+        scaling[:, : self.k] = block.scale[:, np.newaxis]
+        scaling = scaling[:, :, np.newaxis] * scaling[:, np.newaxis]
+        second = self.state[2]
         if c == 1:
-            hessian = observations.grams(block.weighted(curvature), self.pairs)
-            hessian = hessian * scaling[:, :, np.newaxis] * scaling[:, np.newaxis] + penalty
-            return -solve_systems(_floor(hessian, k), gradient[:, 0])[:, np.newaxis]
+            return _floor(observations.grams(block.weighted(second), self.pairs) * scaling, self.k)
         if c * q > _MAX_WHOLE_SYSTEM:
             # diag(p) - p p' <= diag(p): one system per class, an upper bound of the curvature.
-            step = np.empty_like(gradient)
-            for a in range(c):
-                part = observations.grams(block.weighted(curvature[..., a]), self.pairs)
-                part = part * scaling[:, :, np.newaxis] * scaling[:, np.newaxis] + penalty
-                step[:, a] = -solve_systems(_floor(part, k), gradient[:, a])
-            return step
+            parts = [
+                _floor(observations.grams(block.weighted(second[..., a]), self.pairs) * scaling, self.k)
+                for a in range(c)
+            ]
+            return np.stack(parts, axis=1)
         whole = np.empty((observations.n_tasks, c, q, c, q))
         for a in range(c):
             for b in range(a, c):
-                cross = curvature[..., a] * ((a == b) - curvature[..., b])
-                part = observations.grams(block.weighted(cross), self.pairs)
-                part = part * scaling[:, :, np.newaxis] * scaling[:, np.newaxis]
-                whole[:, a, :, b] = whole[:, b, :, a] = part + (penalty if a == b else 0.0)
-        whole = whole.reshape(observations.n_tasks, c * q, c * q)
-        step = solve_systems(_floor_intercepts(whole, c, q, k), gradient.reshape(observations.n_tasks, c * q))
-        return -step.reshape(gradient.shape)
+                cross = second[..., a] * ((a == b) - second[..., b])
+                part = observations.grams(block.weighted(cross), self.pairs) * scaling
+                whole[:, a, :, b] = whole[:, b, :, a] = part
+        return _floor_intercepts(whole.reshape(observations.n_tasks, c * q, c * q), c, q, self.k)
+
+    def _direction(self, gradient: NDArray, precision: NDArray) -> NDArray:
+        """``-(curvature + penalty)^-1 gradient`` for every task, shape (n_tasks, n_outputs, k [+ 1])."""
+        assert self.curvature is not None
+        n_tasks, c, q = gradient.shape
+        penalty = np.zeros((q, q))
+        penalty[: self.k, : self.k] = precision
+        if self.curvature.ndim == 4:
+            steps = [-solve_systems(self.curvature[:, a] + penalty, gradient[:, a]) for a in range(c)]
+            return np.stack(steps, axis=1)
+        whole = self.curvature + np.kron(np.eye(c), penalty)
+        return -solve_systems(whole, gradient.reshape(n_tasks, c * q)).reshape(gradient.shape)
 
     def _line_search(self, step: NDArray, decrement: NDArray, precision: NDArray) -> None:
         """Take the step; halve it for those tasks whose objective would rise."""
@@ -238,7 +258,7 @@ class _NewtonStep:
         for _ in range(40):
             spread = observations.spread(length)
             raw = self.raw + raw_step * (spread[..., np.newaxis] if raw_step.ndim > block.y.ndim else spread)
-            state = block.loss.evaluate(block.y, raw)
+            state = block.evaluate(raw)
             free = self.free + flat[:, :k] * np.repeat(length, observations.n_outputs)[:, np.newaxis]
             after = self._task_values(state[0], free, precision)
             # A rounding error's worth of rise is no rise.
@@ -302,7 +322,7 @@ def _sqrt_and_inverse(gram: NDArray) -> tuple[NDArray, NDArray]:
     if not len(gram):
         return gram, gram
     values, vectors = np.linalg.eigh(gram)
-    root = np.sqrt(np.maximum(values, 1e-28 * max(values[-1], 1e-300)))
+    root = np.sqrt(np.maximum(values, max(1e-28 * values[-1], 1e-300)))
     return (vectors * root) @ vectors.T, (vectors / root) @ vectors.T
 
 
@@ -310,7 +330,7 @@ def _gauge(root: NDArray, inverse_root: NDArray, factor_gram: NDArray) -> tuple[
     """R with ``R' B'B R = R^-1 S S' R^-T`` diagonal, largest first; its inverse; the trace norm of ``B S``."""
     squares, vectors = np.linalg.eigh(root @ factor_gram @ root)
     squares, vectors = np.maximum(squares[::-1], 0.0), vectors[:, ::-1]
-    quarter = np.maximum(squares, 1e-24 * max(squares[0], 1e-300)) ** 0.25
+    quarter = np.maximum(squares, max(1e-24 * squares[0], 1e-300)) ** 0.25
     return inverse_root @ (vectors * quarter), (vectors / quarter).T @ root, float(np.sum(np.sqrt(squares)))
 
 

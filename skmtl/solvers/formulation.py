@@ -59,7 +59,7 @@ class Formulation:
     compressed : Compressed or None
     alpha_own : float
     is_scarce : bool
-        Whether tasks observe fewer rows than there are features: then local optima are real.
+        Whether tasks observe fewer rows than there are (dense) features: then local optima are real.
     """
 
     problem: Problem
@@ -95,7 +95,9 @@ def formulate(
     data = as_labelled(data, copies=eliminates_own and np.isnan(data.y).any())
     directions = centre = compressed = None
     # Observations against features, before either is compressed.
-    is_scarce = np.count_nonzero(~np.isnan(data.y)) < len(data.tasks) * data.n_features
+    is_scarce = (
+        not sparse.issparse(data.X) and np.count_nonzero(~np.isnan(data.y)) < len(data.tasks) * data.n_features
+    )
     if not sparse.issparse(data.X) and data.n_rows < data.n_features and data.n_rows <= _MAX_ROW_SPACE:
         data, directions, centre = to_row_space(data, total_row_weights(data) if fit_intercept else None)
     pool_scales = alpha_common is not None

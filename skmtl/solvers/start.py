@@ -46,7 +46,7 @@ def curvature_preconditioner(problem: Problem, point: Point) -> Preconditioner:
             curvature = np.ones_like(block.y)
         else:
             raw = problem.raw(block, point.scores, point.factors, point.intercepts)
-            curvature = block.loss.evaluate(block.y, raw)[2]
+            curvature = block.evaluate(raw)[2]
         if block.observations.n_outputs > 1:
             curvature = np.sum(curvature * (1.0 - curvature), axis=-1)
         per_task = block.observations.spread(block.scale**2)
