@@ -138,7 +138,8 @@ class _Answering(BaseEstimator):
             f"A training part has {len(columns)} of the {len(position)} classes of task {task!r}: "
             f"{self.method} is {_ABSENT[self.method]:.3g} for the others. Stratified folds (TaskKFold), or "
             "fewer, help.",
-            RuntimeWarning, stacklevel=2,
+            RuntimeWarning,
+            stacklevel=2,
         )
         aligned = np.full((len(response), len(position)), _ABSENT[self.method])
         aligned[:, columns] = response

@@ -56,8 +56,10 @@ def stack_tasks(
             shape = columns[name].shape
             raise ValueError(f"The targets of task {name!r} must be one-dimensional, got shape {shape}.")
         if len(columns[name]) != table.shape[0]:
-            raise ValueError(f"X and y of task {name!r} have different lengths: {table.shape[0]} rows and "
-                             f"{len(columns[name])} targets.")
+            raise ValueError(
+                f"X and y of task {name!r} have different lengths: {table.shape[0]} rows and "
+                f"{len(columns[name])} targets."
+            )
     ends = np.cumsum([table.shape[0] for table in tables.values()])
     n_rows = int(ends[-1])
     y = {
@@ -111,8 +113,10 @@ def _require_fit(tables: Mapping[Hashable, Any], first: Hashable, name: Hashable
             f"{_package(one)} {type(one).__name__}; give all tasks the same sort of table."
         )
     if one.shape[1] != other.shape[1] and not hasattr(one, "columns"):
-        raise ValueError(f"X of task {name!r} has {other.shape[1]} features, but that of task {first!r} has "
-                         f"{one.shape[1]}.")
+        raise ValueError(
+            f"X of task {name!r} has {other.shape[1]} features, but that of task {first!r} has "
+            f"{one.shape[1]}."
+        )
     if hasattr(one, "columns") and list(one.columns) != list(other.columns):
         raise ValueError(
             f"X of task {name!r} has the columns {listed(list(other.columns))}, but that of task {first!r} "
