@@ -204,8 +204,12 @@ BAD_FITS = {
     ),
     "tables of different widths": (
         LowRankRegressor(), {"a": X, "b": X[:, :2]}, {"a": NUMBERS, "b": NUMBERS}, None,
-        "The tables of X must be two-dimensional with the same number of features: task 'b' has shape "
-        "(8, 2), task 'a' has (8, 3).",
+        "The tables of X must have the same number of features: task 'b' has shape (8, 2), task 'a' has "
+        "(8, 3).",
+    ),
+    "a column in place of a table": (
+        LowRankRegressor(), {"a": X[:, 0]}, {"a": NUMBERS}, None,
+        "X of task 'a' must be two-dimensional, got shape (8,).",
     ),
     "X and y with different keys": (
         LowRankRegressor(), {"a": X, "b": X}, {"a": NUMBERS, "c": NUMBERS}, None,

@@ -34,9 +34,7 @@ def test_a_class_that_fit_did_not_see_is_no_class_to_score(mixed):
     with pytest.raises(ValueError) as refusal:
         mixed.score(frame(["u", "v", "w"]), {"ripe": put(LABELS.astype(object), 3, "maybe")})
     assert str(refusal.value) == (
-        "y holds the class 'maybe' of task 'ripe', which fit did not see; the "
-        "known classes "
-        "are ['no', 'yes']."
+        "y holds the class 'maybe' of task 'ripe', which fit did not see; the known classes are ['no', 'yes']."
     )
 
 
@@ -68,9 +66,7 @@ def test_an_unknown_task_cannot_be_predicted():
     own = LowRankRegressor().fit({"a": X, "b": X}, {"a": NUMBERS, "b": -NUMBERS})
     with pytest.raises(ValueError) as refusal:
         own.predict({"a": X, "c": X})
-    assert str(refusal.value) == (
-        "X holds the task 'c', which fit did not see; the known tasks are ['a', 'b']."
-    )
+    assert str(refusal.value) == ("X holds the task 'c', which fit did not see; the known tasks are ['a', 'b'].")
     with pytest.raises(ValueError) as refusal:
         own.predict({})
     assert str(refusal.value) == "X is an empty dict; give a table for at least one of the tasks ['a', 'b']."

@@ -228,6 +228,13 @@ def test_array_forms():
     assert_array_equal(data.y, [[0, 1.5], [1, np.nan], [0, 2.5], [np.nan, 0.5], [2, 3.5]])
 
 
+def test_what_is_masked_is_missing():
+    masked = np.ma.masked_greater([0.5, 9.0, 1.5, 2.5], 5)
+    for y in (masked, masked[:, None], {"t": masked}):
+        assert_array_equal(read(features(4), y).y[:, 0], [0.5, np.nan, 1.5, 2.5])
+    assert read({"t": features(4)}, {"t": masked}).y.tolist() == [0.5, 1.5, 2.5]
+
+
 def test_a_row_without_any_target_is_legal():
     Y = np.random.RandomState(0).randn(5, 2)
     Y[2] = np.nan
@@ -260,9 +267,7 @@ def test_the_task_column_is_found_and_removed(given):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize(
-    "container", [np.asarray, sparse.csr_array, sparse.csc_matrix, sparse.coo_array, pd.DataFrame]
-)
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array, sparse.csc_matrix, sparse.coo_array, pd.DataFrame])
 def test_features_keep_their_precision_and_sparsity(container, dtype):
     X = features(8).astype(dtype)
     X[X < 0.5] = 0

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmtl.targets import is_missing
+from skmtl.target_columns import as_column, is_missing
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def read_column(column: Any, whose: str) -> Column:
     kind = getattr(getattr(column, "dtype", None), "kind", None)
     if not isinstance(column, np.ndarray) and kind is not None and not isinstance(column.dtype, np.dtype):
         return _read_extension(column, kind, whose)
-    array = _plain_array(column, whose)
+    array = _one_column(column, whose)
     if array.dtype.kind in "iuf":
         values = array.astype(np.float64, copy=False)
         whole = _is_polars_integer(column)
@@ -74,18 +74,25 @@ def read_column(column: Any, whose: str) -> Column:
     return _read_objects(array, whose)
 
 
-def _plain_array(column: Any, whose: str) -> NDArray:
-    """A one-dimensional NumPy array; lists that hold None or a mixture become object arrays."""
-    if hasattr(column, "to_numpy") and not isinstance(column, np.ndarray):
-        array = column.to_numpy()
-    elif isinstance(column, (list, tuple)):
-        array = np.asarray(column)
-        if array.dtype.kind in "US":  # NumPy turns [1, "a"] and ["a", nan] into strings silently
-            array = np.asarray(column, dtype=object)
-            if all(isinstance(value, str) for value in array.ravel().tolist()):
-                array = array.astype(str)
-    else:
-        array = np.asarray(column)
+def as_array(values: Any) -> NDArray:
+    """A NumPy array in which nothing became a string by accident and what is masked is missing."""
+    if hasattr(values, "to_numpy") and not isinstance(values, np.ndarray):
+        return values.to_numpy()
+    if isinstance(values, np.ma.MaskedArray):
+        values = as_column(values)
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"The targets are no array: {error}") from None
+    if array.dtype.kind in "US" and not isinstance(values, np.ndarray):
+        array = np.asarray(values, dtype=object)  # NumPy turns [1, "a"] and ["a", nan] into strings silently
+        if all(isinstance(value, str) for value in array.ravel().tolist()):
+            array = array.astype(str)
+    return array
+
+
+def _one_column(column: Any, whose: str) -> NDArray:
+    array = as_array(column)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
@@ -135,8 +142,7 @@ def _read_objects(array: NDArray, whose: str) -> Column:
     except TypeError:
         given = ", ".join(sorted(one.__name__ for one in types))
         raise ValueError(
-            f"The targets of {whose} mix types that cannot be ordered ({given}); give all "
-            "numbers, or all strings."
+            f"The targets of {whose} mix types that cannot be ordered ({given}); give all numbers, or all strings."
         ) from None
     values[~missing] = codes.reshape(-1)
     return Column(values, labels, array.dtype)

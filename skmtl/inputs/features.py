@@ -46,16 +46,12 @@ def stack_features(estimator: Any, tables: Mapping[Hashable, Any], *, reset: boo
                 f"has {_described(table)}, task {first_name!r} has {listed(columns)}."
             )
     refuse_duplicate_names(first)
-    parts = [
-        table if type(table) is np.ndarray or sparse.issparse(table) else _table(table, name)
-        for name, table in tables.items()
-    ]
+    parts = [_table(table, name) for name, table in tables.items()]
     for name, part in zip(names, parts, strict=True):
-        if part.ndim != 2 or part.shape[1] != parts[0].shape[1]:
+        if part.shape[1] != parts[0].shape[1]:
             raise ValueError(
-                "The tables of X must be two-dimensional with the same number of features: "
-                f"task {name!r} has shape {part.shape}, task {first_name!r} has "
-                f"{parts[0].shape}."
+                f"The tables of X must have the same number of features: task {name!r} has shape "
+                f"{part.shape}, task {first_name!r} has {parts[0].shape}."
             )
     sizes = np.array([part.shape[0] for part in parts])
     validate_data(estimator, first, reset=reset, skip_check_array=True)  # names and number of features
@@ -98,8 +94,7 @@ def task_positions(labels: NDArray) -> tuple[tuple[Hashable, ...], NDArray]:
     except TypeError:
         types = sorted({type(label).__name__ for label in labels.tolist()})
         raise ValueError(
-            f"The task labels mix types that cannot be ordered ({', '.join(types)}); give all "
-            "strings, or all numbers."
+            f"The task labels mix types that cannot be ordered ({', '.join(types)}); give all strings, or all numbers."
         ) from None
     return tuple(distinct.tolist()), position.reshape(-1)
 
@@ -109,9 +104,7 @@ def refuse_duplicate_names(table: Any, what: str = "X") -> None:
     columns = _column_names(table)
     if columns is not None and len(set(columns)) < len(columns):
         twice = sorted({name for name in columns if columns.count(name) > 1}, key=str)
-        raise ValueError(
-            f"{what} has duplicate column names: {listed(twice)}; every column needs a name of its own."
-        )
+        raise ValueError(f"{what} has duplicate column names: {listed(twice)}; every column needs a name of its own.")
 
 
 def _column_names(table: Any) -> list | None:
@@ -124,7 +117,9 @@ def _described(table: Any) -> str:
     return f"a {type(table).__name__} without names" if columns is None else listed(columns)
 
 
-def _table(table: Any, name: Hashable) -> NDArray:
+def _table(table: Any, name: Hashable) -> Any:
+    if sparse.issparse(table):
+        return table
     array = table.to_numpy() if hasattr(table, "to_numpy") else np.asarray(table)
     if array.ndim != 2:
         raise ValueError(f"X of task {name!r} must be two-dimensional, got shape {array.shape}.")

@@ -21,6 +21,7 @@ from skmtl.inputs.features import (
 )
 from skmtl.inputs.observed import Observed, observed_array, observed_long, observed_matrix, observed_rows
 from skmtl.inputs.weights import own_weights, shared_weights
+from skmtl.target_columns import common_dtype
 from skmtl.targets import TaskTargets, is_named, listed
 from skmtl.tasks import Task
 
@@ -112,9 +113,7 @@ class OwnRowsForm(NamedForm):
         if not is_dict_of_tables(X):
             return super().query(estimator, X, names)
         if not X:
-            raise ValueError(
-                f"X is an empty dict; give a table for at least one of the tasks {listed(names)}."
-            )
+            raise ValueError(f"X is an empty dict; give a table for at least one of the tasks {listed(names)}.")
         positions = _positions(X, names, "X")
         stacked, sizes = stack_features(estimator, X, reset=False)
         return Query(stacked, positions, np.concatenate([[0], np.cumsum(sizes)]))
@@ -150,7 +149,7 @@ class ArrayForm(Form):
             return parts[0]
         if what != "predict":
             return list(parts.values())
-        dtype = common_dtype([part.dtype for part in parts.values()])
+        dtype = common_dtype(list(parts.values()))
         result = np.empty((query.X.shape[0], len(tasks)), dtype=dtype)
         for t, part in parts.items():
             result[:, t] = part
@@ -202,7 +201,7 @@ class LongForm(Form):
         if what == "predict_proba":
             classes = union_classes(tasks)
             blocks = [_spread(block, tasks[t], classes) for t, block in parts.items()]
-        dtype = common_dtype([block.dtype for block in blocks])
+        dtype = common_dtype(blocks)
         stacked = np.concatenate([block.astype(dtype, copy=False) for block in blocks])
         if query.order is None:
             return stacked
@@ -226,25 +225,15 @@ def own_targets(X: Mapping[Hashable, Any], y: Mapping[Hashable, Any]) -> Observe
     for name, size in zip(X, sizes.tolist(), strict=True):
         n_rows = X[name].shape[0] if hasattr(X[name], "shape") else len(X[name])
         if n_rows != size:
-            raise ValueError(
-                f"X and y of task {name!r} have different lengths: {n_rows} rows and {size} targets."
-            )
+            raise ValueError(f"X and y of task {name!r} have different lengths: {n_rows} rows and {size} targets.")
     return observed
 
 
 def union_classes(tasks: tuple[Task, ...]) -> NDArray:
     """All classes of all tasks, sorted: the columns of predict_proba in the long form."""
     present = [task.classes for task in tasks if task.classes is not None]
-    dtype = common_dtype([classes.dtype for classes in present])
+    dtype = common_dtype(present)
     return np.unique(np.concatenate([classes.astype(dtype) for classes in present]))
-
-
-def common_dtype(dtypes: list[np.dtype]) -> np.dtype:
-    """A dtype that holds them all without turning a number into a string."""
-    numeric = [dtype.kind in "biuf" for dtype in dtypes]
-    if all(numeric) or all(dtype.kind == "U" for dtype in dtypes):
-        return np.result_type(*dtypes)
-    return np.dtype(object)
 
 
 def _spread(probabilities: NDArray, task: Task, classes: NDArray) -> NDArray:
@@ -263,14 +252,12 @@ def require_same_tasks(X: Mapping[Hashable, Any], y: Any) -> None:
     for name in X:
         if name not in y:
             raise ValueError(
-                f"X and y must have the same tasks: {name!r} is in X but not in y, which has "
-                f"{listed(list(y))}."
+                f"X and y must have the same tasks: {name!r} is in X but not in y, which has {listed(list(y))}."
             )
     for name in y:
         if name not in X:
             raise ValueError(
-                f"X and y must have the same tasks: {name!r} is in y but not in X, which has "
-                f"{listed(list(X))}."
+                f"X and y must have the same tasks: {name!r} is in y but not in X, which has {listed(list(X))}."
             )
 
 

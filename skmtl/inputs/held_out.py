@@ -34,9 +34,7 @@ class ScoredTask(NamedTuple):
     weight: NDArray | None
 
 
-def scored_targets(
-    form: Form, X: Any, y: Any, sample_weight: Any, tasks: tuple[Task, ...]
-) -> Iterator[ScoredTask]:
+def scored_targets(form: Form, X: Any, y: Any, sample_weight: Any, tasks: tuple[Task, ...]) -> Iterator[ScoredTask]:
     """Every task of `y` that has a target, in the order of `y`.
 
     Raises
@@ -74,8 +72,7 @@ def _as_fitted(observed: Observed, t: int, targets: NDArray, task: Task) -> NDAr
             return targets
         if labels.dtype.kind not in "biuf":
             raise ValueError(
-                f"Task {task.name!r} was fitted on numbers, but y holds labels such as "
-                f"{labels.tolist()[0]!r}."
+                f"Task {task.name!r} was fitted on numbers, but y holds labels such as {labels.tolist()[0]!r}."
             )
         return labels.astype(np.float64)[targets.astype(np.intp)]
     distinct, position = np.unique(targets, return_inverse=True)

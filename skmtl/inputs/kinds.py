@@ -119,8 +119,7 @@ def _decide_kinds(observed: Observed, rules: TargetRules) -> list[str]:
             labels = observed.labels[t]
             if labels is not None and labels.dtype.kind not in "biuf":
                 raise ValueError(
-                    f"Task {name!r} is declared {kind!r} but holds {_example(labels)}; a {kind} "
-                    "task needs numbers."
+                    f"Task {name!r} is declared {kind!r} but holds {_example(labels)}; a {kind} task needs numbers."
                 )
         elif found is not None and open_[t] and (found.more_than_two[t] or not found.differ[t]):
             kind = "regression"

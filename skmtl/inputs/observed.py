@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmtl.inputs.columns import read_column
+from skmtl.inputs.columns import as_array, read_column
 
 
 @dataclass(frozen=True)
@@ -129,9 +129,7 @@ def observed_long(y: Any, names: tuple[Hashable, ...], task_of_row: NDArray) -> 
     """One column for all tasks, each row of the task that `task_of_row` says."""
     column = read_column(y, "the long form")
     if len(column.values) != len(task_of_row):
-        raise ValueError(
-            f"X and y have different lengths: X has {len(task_of_row)} rows, y has {len(column.values)}."
-        )
+        raise ValueError(f"X and y have different lengths: X has {len(task_of_row)} rows, y has {len(column.values)}.")
     n_tasks = len(names)
     labels, dtypes = [column.labels] * n_tasks, [column.dtype] * n_tasks
     return _checked(Observed(names, column.values, labels, dtypes, task_of_row, owned=False))
@@ -157,19 +155,7 @@ def _checked(observed: Observed) -> Observed:
 
 def _as_table(y: Any) -> NDArray:
     """An array-like y as a two-dimensional array, a single task being one column."""
-    if y is None:
-        raise ValueError("This estimator requires y to be passed, but the target y is None.")
-    if hasattr(y, "to_numpy") and not isinstance(y, np.ndarray):
-        array = y.to_numpy()
-    else:
-        try:
-            array = np.asarray(y)
-        except ValueError as error:
-            raise ValueError(f"y is no array: {error}") from None
-        if array.dtype.kind in "US" and not isinstance(y, np.ndarray):
-            array = np.asarray(y, dtype=object)
-            if all(isinstance(value, str) for value in array.ravel().tolist()):
-                array = array.astype(str)
+    array = as_array(y)
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from skmtl.inputs.columns import as_array
 from skmtl.inputs.features import (
     is_dict_of_tables,
     read_features,
@@ -99,13 +99,12 @@ def _read(
         form = LongForm(task_col)
         if is_named(y) and not (len(y.columns) == 1 if hasattr(y, "columns") else False):
             raise ValueError(
-                f"With task_col={task_col!r} y must be one column with the target of each row, "
-                f"got {type(y).__name__}."
+                f"With task_col={task_col!r} y must be one column with the target of each row, got {type(y).__name__}."
             )
         labels, features = split_task_column(estimator, X, task_col, reset=reset)
         observed = observed_long(y, *task_positions(labels))
     else:
-        form = NamedForm() if is_named(y) else ArrayForm(flat=np.asarray(y).ndim == 1)
+        form = NamedForm() if is_named(y) else ArrayForm(flat=as_array(y).ndim == 1)
         features = read_features(estimator, X, reset=reset)
         observed = observed_matrix(named_columns(y)) if form.named else observed_array(y)
         if observed.n_rows != features.shape[0]:

@@ -32,12 +32,10 @@ def shared_weights(sample_weight: Any, names: tuple[Hashable, ...], n_rows: int)
     if isinstance(sample_weight, Mapping) or hasattr(sample_weight, "columns"):
         columns = list(sample_weight) if isinstance(sample_weight, Mapping) else list(sample_weight.columns)
         if len(columns) != len(names) or set(columns) != set(names):
-            raise ValueError(
-                f"sample_weight must have the tasks of y, {listed(names)}, got {listed(columns)}."
-            )
-        weights = np.stack([np.asarray(sample_weight[name], dtype=np.float64) for name in names]).T
+            raise ValueError(f"sample_weight must have the tasks of y, {listed(names)}, got {listed(columns)}.")
+        weights = np.stack([_as_numbers(sample_weight[name]) for name in names]).T
     else:
-        weights = np.asarray(sample_weight, dtype=np.float64)
+        weights = _as_numbers(sample_weight)
         if weights.ndim == 0:
             weights = np.full(n_rows, float(weights))
     if weights.shape not in ((n_rows,), (n_rows, len(names))):
@@ -59,14 +57,11 @@ def own_weights(sample_weight: Any, names: tuple[Hashable, ...], sizes: NDArray)
         return None
     if not isinstance(sample_weight, Mapping):
         raise ValueError(
-            "sample_weight must be a dict with one array per task, as X and y are, got "
-            f"{type(sample_weight).__name__}."
+            f"sample_weight must be a dict with one array per task, as X and y are, got {type(sample_weight).__name__}."
         )
     if set(sample_weight) != set(names):
-        raise ValueError(
-            f"sample_weight must have the tasks of y, {listed(names)}, got {listed(list(sample_weight))}."
-        )
-    parts = [np.asarray(sample_weight[name], dtype=np.float64) for name in names]
+        raise ValueError(f"sample_weight must have the tasks of y, {listed(names)}, got {listed(list(sample_weight))}.")
+    parts = [_as_numbers(sample_weight[name]) for name in names]
     for name, part, size in zip(names, parts, sizes, strict=True):
         if part.shape != (size,):
             raise ValueError(f"sample_weight of task {name!r} must have shape ({size},), got {part.shape}.")
@@ -74,9 +69,7 @@ def own_weights(sample_weight: Any, names: tuple[Hashable, ...], sizes: NDArray)
     return np.concatenate(parts)
 
 
-def drop_unobserved(
-    X: Any, observed: Observed, weights: NDArray | None
-) -> tuple[Any, Observed, NDArray | None]:
+def drop_unobserved(X: Any, observed: Observed, weights: NDArray | None) -> tuple[Any, Observed, NDArray | None]:
     """Everything without what must act as if absent: weight zero, and labelled rows without a target.
 
     Raises
@@ -97,8 +90,7 @@ def drop_unobserved(
             if unweighted.any():
                 t = int(np.argmax(unweighted.any(axis=0)))
                 raise ValueError(
-                    f"sample_weight is missing where task {observed.names[t]!r} has a target; "
-                    "give a number >= 0 there."
+                    f"sample_weight is missing where task {observed.names[t]!r} has a target; give a number >= 0 there."
                 )
             observed = observed.writable()
             observed.values[absent] = np.nan
@@ -107,9 +99,7 @@ def drop_unobserved(
         X, observed = X[np.flatnonzero(keep)], observed.take(keep)
         weights = None if weights is None else weights[keep]
     if weights is not None:
-        _require_observations(
-            observed, "has zero weights only; at least one of its observations needs a weight > 0"
-        )
+        _require_observations(observed, "has zero weights only; at least one of its observations needs a weight > 0")
     return X, observed, weights
 
 
@@ -162,9 +152,7 @@ def task_weights(
     if isinstance(task_weight, Mapping):
         for name, weight in task_weight.items():
             if name not in names:
-                raise ValueError(
-                    f"task_weight names the unknown task {name!r}; the tasks are {listed(names)}."
-                )
+                raise ValueError(f"task_weight names the unknown task {name!r}; the tasks are {listed(names)}.")
             if not isinstance(weight, Real) or not 0 < float(weight) < np.inf:
                 raise ValueError(f"task_weight[{name!r}] must be a finite number > 0, got {weight!r}.")
         return np.array([float(task_weight.get(name, 1.0)) for name in names])
@@ -183,6 +171,13 @@ def task_weights(
     return totals.mean() / totals
 
 
+def _as_numbers(weights: Any) -> NDArray:
+    try:
+        return np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"sample_weight must be numbers >= 0: {error}.") from None
+
+
 def _refuse_bad_weights(weights: NDArray, whose: str = "", nan_allowed: bool = False) -> None:
     """ValueError for the first weight that is negative, infinite or (unless allowed) missing."""
     bad = (weights < 0) | np.isinf(weights)
@@ -190,9 +185,7 @@ def _refuse_bad_weights(weights: NDArray, whose: str = "", nan_allowed: bool = F
         bad |= np.isnan(weights)
     if bad.any():
         row = int(np.argmax(bad))
-        raise ValueError(
-            f"sample_weight{whose} must be finite numbers >= 0, got {weights[row]:.6g} in row {row}."
-        )
+        raise ValueError(f"sample_weight{whose} must be finite numbers >= 0, got {weights[row]:.6g} in row {row}.")
 
 
 def _require_observations(observed: Observed, otherwise: str) -> None:
@@ -234,8 +227,7 @@ def _class_weight_per_task(class_weight: Any, tasks: tuple[Task, ...]) -> list:
             )
         if not (weight is None or weight == "balanced" or isinstance(weight, Mapping)):
             raise ValueError(
-                f"class_weight[{name!r}] must be None, 'balanced' or a dict {{class: weight}}, "
-                f"got {weight!r}."
+                f"class_weight[{name!r}] must be None, 'balanced' or a dict {{class: weight}}, got {weight!r}."
             )
     wanted = [class_weight.get(task.name) if one else None for task, one in zip(tasks, is_class, strict=True)]
     for task, weight in zip(tasks, wanted, strict=True):
@@ -249,8 +241,7 @@ def _refuse_unknown_classes(what: str, class_weight: Mapping, known: set) -> Non
     unknown = [label for label in class_weight if label not in known]
     if unknown and known - set(class_weight):
         raise ValueError(
-            f"{what} names the unknown class {unknown[0]!r}; the classes are "
-            f"{listed(sorted(known, key=str))}."
+            f"{what} names the unknown class {unknown[0]!r}; the classes are {listed(sorted(known, key=str))}."
         )
 
 
@@ -262,7 +253,5 @@ def _weight_of_class(wanted: Any, task: Task, codes: NDArray, weights: NDArray) 
         return weights.sum() / (len(task.classes) * totals)
     result = np.array([wanted.get(label, 1.0) for label in task.classes.tolist()], dtype=np.float64)
     if not np.isfinite(result).all() or (result < 0).any():
-        raise ValueError(
-            f"class_weight of task {task.name!r} must hold finite numbers >= 0, got {dict(wanted)!r}."
-        )
+        raise ValueError(f"class_weight of task {task.name!r} must hold finite numbers >= 0, got {dict(wanted)!r}.")
     return result
