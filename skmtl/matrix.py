@@ -85,7 +85,7 @@ class FeatureMatrix:
         else:
             result = self.X.T @ columns
         if sparse.issparse(result):
-            result = result.toarray()
+            result = np.asarray(result.todense())
         if self.centre is not None:
             result -= np.outer(self.centre, np.asarray(columns.sum(axis=0)).ravel())
         return result

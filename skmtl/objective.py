@@ -28,7 +28,6 @@ from skmtl.matrix import FeatureMatrix
 from skmtl.observations import Observations
 from skmtl.penalties import Penalties, spectral_norm
 
-
 #: Elements of a linear predictor that a loss is evaluated on at a time.
 _CHUNK = 1 << 15
 
@@ -153,17 +152,14 @@ class Problem:
 
     def basis_gradient(self, slopes: Sequence[NDArray], factors: NDArray) -> NDArray:
         """Gradient of the loss in the basis, ``X' (slopes @ factors)``, shape (n_features, p)."""
-        rows = sum(
-            block.observations.row_sums(slope, factors[block.outputs] * block.output_scale)
-            for block, slope in zip(self.blocks, slopes, strict=True)
-        )
+        rows = np.zeros((self.X.shape[0], factors.shape[1]))
+        for block, slope in zip(self.blocks, slopes, strict=True):
+            rows += block.observations.row_sums(slope, factors[block.outputs] * block.output_scale)
         return self.X.transposed_times(rows)
 
     def own_raw(self, own: NDArray) -> list[NDArray]:
         """What the own parts (n_features, n_outputs) add to the linear predictor of every block."""
-        return [
-            b.observations.coefficient_raw(self.X, own[:, b.outputs] * b.output_scale.T) for b in self.blocks
-        ]
+        return [b.observations.coefficient_raw(self.X, own[:, b.outputs] * b.output_scale.T) for b in self.blocks]
 
     def coefficient_gradient(self, slopes: Sequence[NDArray]) -> NDArray:
         """Gradient of the loss in W, shape (n_features, n_outputs)."""

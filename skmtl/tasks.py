@@ -37,7 +37,7 @@ class Task:
     @property
     def n_outputs(self) -> int:
         """Columns of the linear predictor: one, or one per class of a multiclass task."""
-        return len(self.classes) if self.kind == "multiclass" else 1
+        return len(self.classes) if self.classes is not None and self.kind == "multiclass" else 1
 
 
 @dataclass(frozen=True)

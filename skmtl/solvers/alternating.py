@@ -255,6 +255,4 @@ def _finish(formulation: Formulation, descent: Descent, n_columns: int) -> Solut
     convergence = Convergence(
         descent.converged, descent.reason, max(len(descent.path) - 1, 0), formulation.problem.X.n_passes
     )
-    return replace(
-        solution, dual_gap=descent.gap, objective_path=np.array(descent.path), convergence=convergence
-    )
+    return replace(solution, dual_gap=descent.gap, objective_path=np.array(descent.path), convergence=convergence)

@@ -209,8 +209,8 @@ def _line_search(
     k, p = point.n_free, point.basis.shape[1]
     basis_step = direction[:, :p]
     score_step = problem.X.times(basis_step)
-    own_step = None if point.own is None else direction[:, p:]
-    raw_step = [] if own_step is None else problem.own_raw(own_step * problem.penalties.own_factor)
+    own_step = direction[:, p:]
+    raw_step = [] if point.own is None else problem.own_raw(own_step * problem.penalties.own_factor)
     length = 1.0
     for _ in range(30):
         trial = replace(point, basis=point.basis + length * basis_step, scores=point.scores + length * score_step)

@@ -21,7 +21,9 @@ _MATRIX_SHARE = {"regression": 0.15, "binary": 0.6, "multiclass": 0.6, "count": 
 _COPY_ELEMENTS = 1 << 23
 
 
-def make_blocks(data: TaskData, scale_targets: str | None, shared_scale: float | None = None) -> tuple[list[Block], NDArray]:
+def make_blocks(
+    data: TaskData, scale_targets: str | None, shared_scale: float | None = None
+) -> tuple[list[Block], NDArray]:
     """Blocks of tasks with one loss and number of outputs, and the scale of every task.
 
     Parameters

@@ -135,15 +135,13 @@ def compress_complete(
     return Compressed(problem, lambda W: target_means / scales - centre @ W), scales
 
 
-def compress_labelled(
-    data: TaskData, block: Block, penalties: Penalties, fit_intercept: bool
-) -> Compressed:
+def compress_labelled(data: TaskData, block: Block, penalties: Penalties, fit_intercept: bool) -> Compressed:
     """Tasks with their own dense rows and squared loss: centre per task, then at most n_features rows each."""
     observations = block.observations
     assert isinstance(observations, ListedObservations)
     X = data.X if observations.rows_in_order else data.X[observations.rows]
     weights = np.broadcast_to(np.asarray(block.weights, dtype=float), block.y.shape)
-    offsets = observations.offsets
+    offsets: NDArray = observations.offsets
     n_tasks, n_features = observations.n_tasks, data.n_features
     roots = np.sqrt(weights)
     if fit_intercept:

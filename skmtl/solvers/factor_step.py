@@ -151,7 +151,9 @@ class _QuadraticStep:
         if problem.fit_intercept:
             self.ones, self.total = grams[:, :k, p], grams[:, p, p]
             self.target_sum = moments[:, p]
-            self.grams = self.grams - self.ones[:, :, np.newaxis] * (self.ones / self.total[:, np.newaxis])[:, np.newaxis]
+            self.grams = (
+                self.grams - self.ones[:, :, np.newaxis] * (self.ones / self.total[:, np.newaxis])[:, np.newaxis]
+            )
             self.moments = self.moments - self.ones * (self.target_sum / self.total)[:, np.newaxis]
         self.free = factors[block.outputs, :k]
         self.intercepts = intercepts[block.outputs]
@@ -252,7 +254,9 @@ class _NewtonStep:
         block, k = self.block, self.k
         observations = block.observations
         flat = step.reshape(observations.n_tasks * observations.n_outputs, -1)
-        raw_step = observations.raw(self.columns, flat * np.where(np.arange(flat.shape[1]) < k, block.output_scale, 1.0))
+        raw_step = observations.raw(
+            self.columns, flat * np.where(np.arange(flat.shape[1]) < k, block.output_scale, 1.0)
+        )
         before = self._task_values(self.state[0], self.free, precision)
         length = np.ones(observations.n_tasks)
         for _ in range(40):

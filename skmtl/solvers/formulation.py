@@ -27,8 +27,8 @@ from skmtl.solvers.compression import (
     Compressed,
     compress_complete,
     compress_labelled,
-    is_long,
     is_complete_squared,
+    is_long,
     to_row_space,
 )
 from skmtl.solvers.solution import Solution
@@ -88,16 +88,13 @@ def formulate(
     )
     # Own parts are eliminated row by row, which squared losses on dense rows of their own allow.
     eliminates_own = (
-        alpha_own is not None
-        and not sparse.issparse(data.X)
-        and all(task.kind == "regression" for task in data.tasks)
+        alpha_own is not None and not sparse.issparse(data.X) and all(task.kind == "regression" for task in data.tasks)
     )
     data = as_labelled(data, copies=eliminates_own and np.isnan(data.y).any())
     directions = centre = compressed = None
     # Observations against features, before either is compressed.
-    is_scarce = (
-        not sparse.issparse(data.X) and np.count_nonzero(~np.isnan(data.y)) < len(data.tasks) * data.n_features
-    )
+    n_observed = int(np.count_nonzero(~np.isnan(data.y)))
+    is_scarce = not sparse.issparse(data.X) and n_observed < len(data.tasks) * data.n_features
     if not sparse.issparse(data.X) and data.n_rows < data.n_features and data.n_rows <= _MAX_ROW_SPACE:
         data, directions, centre = to_row_space(data, total_row_weights(data) if fit_intercept else None)
     pool_scales = alpha_common is not None
@@ -169,6 +166,11 @@ def restore(formulation: Formulation, point: Point, n_columns: int) -> Solution:
         own = None if own is None else formulation.directions @ own
         common = None if common is None else formulation.directions @ common
         intercepts = intercepts - formulation.centre @ (coef * formulation.output_scales)
+    for block in problem.blocks:
+        if block.observations.n_outputs > 1:
+            # Softmax does not see the mean of a task's intercepts.
+            by_task = intercepts[block.outputs].reshape(-1, block.observations.n_outputs)
+            intercepts[block.outputs] = (by_task - by_task.mean(axis=1, keepdims=True)).ravel()
     # The largest entry of every column of the basis is positive, whatever the eigensolver chose.
     signs = np.sign(basis[np.abs(basis).argmax(axis=0), np.arange(k)]) if k else np.empty(0)
     signs = np.where(signs == 0, 1.0, signs)

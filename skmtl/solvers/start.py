@@ -55,9 +55,7 @@ def curvature_preconditioner(problem: Problem, point: Point) -> Preconditioner:
     return make_preconditioner(problem.X, row_weights / problem.n_outputs, between)
 
 
-def spectral_basis(
-    gradient: NDArray, preconditioner: Preconditioner, ridge: float, n_components: int
-) -> NDArray:
+def spectral_basis(gradient: NDArray, preconditioner: Preconditioner, ridge: float, n_components: int) -> NDArray:
     """Leading basis of the reduced-rank ridge fit, shape (n_features, n_components)."""
     whitened = preconditioner.inverse_root(gradient, ridge)
     vectors, values = leading_left_vectors(whitened, n_components)
