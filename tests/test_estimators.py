@@ -20,9 +20,7 @@ KINDS = {"size": "regression", "alive": "binary", "colour": "multiclass", "visit
 
 @pytest.fixture(scope="module")
 def mixed():
-    X, y = make_multitask(
-        n_samples=120, n_features=6, n_tasks=4, kinds=KINDS, missing=0.2, noise=0.5, random_state=0
-    )
+    X, y = make_multitask(n_samples=120, n_features=6, n_tasks=4, kinds=KINDS, missing=0.2, noise=0.5, random_state=0)
     model = LowRankMultiTask(n_components=2, alpha=0.1, kinds={"visits": "count"}).fit(X, y)
     return X, y, model
 
@@ -195,9 +193,7 @@ class TestAnswers:
         dense = clone(model).fit(X, y)
         thin = clone(model).fit(sparse.csr_array(X), y)
         for name in ("size", "visits"):
-            np.testing.assert_allclose(
-                thin.predict(sparse.csr_array(X))[name], dense.predict(X)[name], rtol=1e-5
-            )
+            np.testing.assert_allclose(thin.predict(sparse.csr_array(X))[name], dense.predict(X)[name], rtol=1e-5)
 
 
 class TestRefits:
@@ -239,9 +235,7 @@ class TestRefits:
 
 class TestNewTasks:
     def test_a_new_task_profits_from_the_basis_that_stays(self):
-        X, y = make_multitask(
-            n_samples=400, n_features=20, n_tasks=12, n_components=2, noise=0.5, random_state=5
-        )
+        X, y = make_multitask(n_samples=400, n_features=20, n_tasks=12, n_components=2, noise=0.5, random_state=5)
         names = list(y)
         known = {name: y[name] for name in names[:-1]}
         few = np.where(np.arange(400) < 12, y[names[-1]], np.nan)
@@ -272,6 +266,22 @@ class TestNewTasks:
         model = LowRankRegressor().fit(X, Y[:, 0]).add_tasks(X, Y[:, 1:])
         assert model.tasks_ == [0, 1, 2]
         assert model.predict(X).shape == Y.shape
+
+    def test_own_rows_and_the_long_form_take_new_tasks_alike(self):
+        pd = pytest.importorskip("pandas")
+        X, y = make_multitask(n_samples=30, n_features=4, n_tasks=4, own_rows=True, random_state=6)
+        *known, new = list(y)
+        own = LowRankRegressor(n_components=2).fit({t: X[t] for t in known}, {t: y[t] for t in known})
+        own.add_tasks({new: X[new]}, {new: y[new]})
+        frame = pd.concat([pd.DataFrame(X[t], columns=list("abcd")).assign(task=str(t)) for t in y])
+        targets = np.concatenate(list(y.values()))
+        is_new = (frame["task"] == str(new)).to_numpy()
+        long = LowRankRegressor(n_components=2, task_col="task").fit(frame[~is_new], targets[~is_new])
+        long.add_tasks(frame[is_new], targets[is_new])
+        np.testing.assert_allclose(long.predict(frame[is_new]), own.predict({new: X[new]})[new], rtol=1e-6)
+        predictor = long.split()[str(new)]
+        assert list(predictor.feature_names_in_) == list("abcd")
+        np.testing.assert_allclose(predictor.predict(frame[is_new][list("abcd")]), long.predict(frame[is_new]))
 
     @pytest.mark.parametrize(
         ("y", "message"),

@@ -16,9 +16,7 @@ from skmtl.tasks import Task
 def rules_for_new_tasks(estimator: Any, kinds: Any) -> tuple[TargetRules, Any]:
     """The estimator's rules and `class_weight` without what they say of the fitted tasks."""
     if kinds is not None and not hasattr(estimator, "kinds"):
-        raise ValueError(
-            f"{type(estimator).__name__} has no parameter 'kinds'; it takes one kind of task only."
-        )
+        raise ValueError(f"{type(estimator).__name__} has no parameter 'kinds'; it takes one kind of task only.")
     class_weight = getattr(estimator, "class_weight", None)
     if isinstance(class_weight, Mapping):
         given = class_weight.values()

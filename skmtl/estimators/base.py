@@ -47,6 +47,12 @@ def _has_decisions(estimator: Any) -> bool:
     return estimator._form.named or estimator._form.flat
 
 
+def _learned_from_features(reader: Any) -> dict[str, Any]:
+    """What scikit-learn left on the estimator that read X."""
+    names = ("n_features_in_", "feature_names_in_")
+    return {name: getattr(reader, name) for name in names if hasattr(reader, name)}
+
+
 class JointLinearModel(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """Mixin for estimators whose tasks share one `Solution`.
 
@@ -103,10 +109,7 @@ or (where X is one) a dict, default=None
         )
         progress = FitProgress(self, X, y)
         solution = self._solve(data, self._start(data), progress.report)
-        fitted = fitted_attributes(solution, data.tasks, form)
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(reader, name):
-                fitted[name] = getattr(reader, name)
+        fitted = _learned_from_features(reader) | fitted_attributes(solution, data.tasks, form)
         self._learn(fitted)
         progress.finish(X, y, fitted)
         convergence = solution.convergence
@@ -308,5 +311,6 @@ ndarray
             fit_intercept=self.fit_intercept,
             scale_targets=getattr(self, "scale_targets", "std"),
         )
-        self._learn(fitted_attributes(join_solutions(self._solution, new), tasks, form))
+        solution = join_solutions(self._solution, new)
+        self._learn(_learned_from_features(self) | fitted_attributes(solution, tasks, form))
         return self

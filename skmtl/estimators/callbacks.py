@@ -52,9 +52,7 @@ class FitProgress:
     def finish(self, X: Any, y: Any, fitted: dict[str, Any]) -> None:
         """Tell the callbacks that the fit ended with these attributes."""
         if self._context is not None:
-            self._context.call_on_fit_task_end(
-                estimator=self._estimator, X=X, y=y, reconstruction_attributes=fitted
-            )
+            self._context.call_on_fit_task_end(estimator=self._estimator, X=X, y=y, reconstruction_attributes=fitted)
 
     def _step(self, iteration: int, objective: float, decrement: float) -> None:
         if self._verbose and (self._verbose > 1 or iteration % _STEPS_PER_LINE == 0):

@@ -52,6 +52,4 @@ def check_parameters(estimator: Any) -> None:
             continue
         is_allowed, allowed = _RULES[name]
         if not is_allowed(value):
-            raise ValueError(
-                f"The parameter {name!r} of {type(estimator).__name__} must be {allowed}; got {value!r}."
-            )
+            raise ValueError(f"The parameter {name!r} of {type(estimator).__name__} must be {allowed}; got {value!r}.")

@@ -54,11 +54,7 @@ def probabilities(raw: Parts, tasks: tuple[Task, ...]) -> Parts:
 
 def decisions(raw: Parts, tasks: tuple[Task, ...]) -> Parts:
     """Classification tasks only: shape (n_rows,) for two classes, (n_rows, n_classes) for more."""
-    return {
-        t: part if part.shape[1] > 1 else part[:, 0]
-        for t, part in raw.items()
-        if tasks[t].classes is not None
-    }
+    return {t: part if part.shape[1] > 1 else part[:, 0] for t, part in raw.items() if tasks[t].classes is not None}
 
 
 def _raw(X: Any, coef: NDArray, intercept: NDArray) -> NDArray:
