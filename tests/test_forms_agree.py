@@ -133,6 +133,17 @@ def test_rows_without_any_target_change_nothing(kind):
     assert_same(estimator(kind).fit(X, Y), estimator(kind).fit(more, np.vstack([Y, np.full((7, 3), np.nan)])))
 
 
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array, pd.DataFrame])
+def test_shuffled_rows_of_the_long_form_are_answered_row_by_row(container):
+    X, Y = problem("regression")
+    long = np.column_stack([np.repeat(np.arange(3), N_ROWS), np.tile(X, (3, 1))])
+    model = estimator("regression", task_col=0).fit(long, Y.T.ravel())
+    by_hand = np.concatenate([X @ model.coef_[t] + model.intercept_[t] for t in range(3)])
+    rows = np.random.RandomState(5).permutation(3 * N_ROWS)
+    assert_allclose(model.predict(container(long[rows])), by_hand[rows], rtol=1e-10)
+    assert_allclose(model.transform(container(long[rows])), (np.tile(X, (3, 1)) @ model.basis_)[rows], atol=1e-10)
+
+
 def test_a_mixed_problem_is_the_same_in_every_container_with_names():
     polars = pytest.importorskip("polars")
     X, Y = problem("regression")

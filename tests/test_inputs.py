@@ -258,6 +258,7 @@ def test_the_task_column_is_found_and_removed(given):
     carrier = Carrier()
     data, form = as_task_data(carrier, table, y, rules=ANY, task_col=task_col)
     assert [task.name for task in data.tasks] == [7, 9, 12]
+    assert {type(task.name) for task in data.tasks} == {int}  # also where the table is all floats
     assert_array_equal(data.task_of_row, [2, 0, 0, 2, 1, 1])
     assert_array_equal(data.X.toarray() if given == "csr" else data.X, X)
     assert carrier.n_features_in_ == 4  # X as it was handed over
