@@ -193,6 +193,22 @@ def test_one_task_agrees_with_scikit_learn_on_an_array(classifier):
     np.testing.assert_allclose(named["only"], array)
 
 
+def test_gaps_of_an_array_are_no_class(classifier):
+    # scikit-learn encodes NaN as one more class, and would learn it.
+    y = np.column_stack([X[:, 0] > 0, X[:, 1] > 0]).astype(float)
+    y[::7, 0] = np.nan
+    cv = model_selection.KFold(3)
+    both = cross_val_predict(classifier, X, y, cv=cv, method="predict_proba")
+    named = cross_val_predict(classifier, X, {"u": y[:, 0], "v": y[:, 1]}, cv=cv, method="predict_proba")
+    for found, expected in zip(both, named.values(), strict=True):
+        np.testing.assert_allclose(found, expected)
+    flat = cross_val_predict(classifier, X, y[:, 0], cv=cv, method="predict_proba")
+    assert flat.shape == (N_ROWS, 2)
+    classifier.set_params(task_col=0)
+    with pytest.raises(ValueError, match="long form"):
+        cross_val_predict(classifier, X, y[:, 0], cv=cv, method="predict_proba")
+
+
 def without_class_b() -> list:
     """Two folds: the first training part has no row of kind "b"."""
     is_b = COLUMNS["kind"] == "b"

@@ -15,7 +15,7 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 
 from skmtl.model_selection.default_splitter import as_rows, default_splitter
 from skmtl.single_task import task_classes
-from skmtl.targets import TaskTargets, is_named, observed_values
+from skmtl.targets import TaskTargets, is_missing, is_named, observed_values
 
 #: What a class that the training part did not have is given, as in scikit-learn.
 _ABSENT = {
@@ -59,7 +59,7 @@ def cross_val_predict(
     -------
     predictions : TaskTargets of shape (n_rows, n_tasks) for named targets, else as scikit-learn's
         Of probabilities: per classification task an array (n_rows, n_classes), with a column for each of the
-        sorted classes that the task has anywhere in y.
+        sorted classes that the task has anywhere in y. For an array y, an array or a list of arrays.
 
     Warns
     -----
@@ -76,6 +76,12 @@ def cross_val_predict(
     (344, 3)
     """
     X, y = as_rows(X, y)
+    if method != "predict" and _has_gaps(y):
+        # scikit-learn would take the gaps of an array for a class of their own.
+        named = _named_columns(estimator, y)
+        how = {"groups": groups, "n_jobs": n_jobs, "verbose": verbose, "pre_dispatch": pre_dispatch}
+        found = cross_val_predict(estimator, X, named, cv=cv, params=params, method=method, **how)
+        return found[0] if np.ndim(y) == 1 else list(found.values())
     if is_named(y) and method != "predict":
         # As "predict" of an estimator that answers by another method: scikit-learn then encodes nothing.
         estimator, method = _Answering(estimator, method, _classes(y)), "predict"
@@ -144,6 +150,22 @@ class _Answering(BaseEstimator):
         aligned = np.full((len(response), len(position)), _ABSENT[self.method])
         aligned[:, columns] = response
         return aligned
+
+
+def _has_gaps(y: Any) -> bool:
+    """True for targets in an array some of which are missing."""
+    return y is not None and not is_named(y) and bool(np.any(is_missing(y)))
+
+
+def _named_columns(estimator: Any, y: Any) -> TaskTargets:
+    """The columns of an array of targets, each by its position."""
+    if getattr(estimator, "task_col", None) is not None:
+        raise ValueError(
+            "y has missing targets: probabilities of rows in the long form are cross-validated without them only; "
+            "leave these rows out of X and y."
+        )
+    array = np.asarray(y)
+    return TaskTargets(enumerate([array] if array.ndim == 1 else array.T))
 
 
 def _classes(y: TaskTargets) -> dict[Hashable, NDArray]:
