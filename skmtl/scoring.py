@@ -22,73 +22,17 @@ from sklearn.utils.metadata_routing import (
 from skmtl.single_task import Responses, SingleTask, column_of
 from skmtl.target_columns import as_column, observed_values
 from skmtl.targets import is_named, take_rows
-from skmtl.tasks import Task
 
 #: Kinds whose score is R²; the others have accuracy. (R² for counts too, so that the mean over tasks is
 #: a mean of like with like.)
 NUMERIC = ("regression", "count")
 
 
-def score_tasks(
-    tasks: Iterable[Task],
-    y_true: NDArray,
-    y_pred: NDArray,
-    task_of_row: NDArray | None = None,
-    sample_weight: NDArray | None = None,
-) -> NDArray:
-    """R² of every numeric task and accuracy of every classification task, where there is a target.
-
-    ``R² = 1 - sum v (y - predicted)² / sum v (y - mean of y)²``, ``accuracy = sum v [y = predicted] / sum v``
-    with the weights v; all tasks at once, without a loop.
-
-    Parameters
-    ----------
-    tasks : iterable of Task, length n_tasks
-    y_true, y_pred : float64 ndarray of shape (n_rows, n_tasks), or (n_rows,) with `task_of_row`
-        Numbers or class codes, in one of the two layouts of `TaskData`. NaN in `y_true`: no target.
-    task_of_row : intp ndarray of shape (n_rows,), default=None
-    sample_weight : float64 ndarray of shape (n_rows,) or that of `y_true`, default=None
-
-    Returns
-    -------
-    scores : float64 ndarray of shape (n_tasks,)
-        NaN where a score is not defined: no target (of positive weight), or one target only for R².
-    """
-    is_numeric = np.array([task.kind in NUMERIC for task in tasks], dtype=bool)
-    observed = ~np.isnan(y_true)
-    if task_of_row is None:
-        rows, task = np.nonzero(observed)
-    else:
-        rows = np.flatnonzero(observed)
-        task = task_of_row[rows]
-    if sample_weight is None:
-        weight = np.ones(len(rows))
-    else:
-        weight = sample_weight[observed] if sample_weight.shape == y_true.shape else sample_weight[rows]
-    return _scores(is_numeric, task, y_true[observed], y_pred[observed], weight)
-
-
-def _scores(is_numeric: NDArray, task: NDArray, y_true: NDArray, y_pred: NDArray, weight: NDArray) -> NDArray:
-    """Score of every task from its observations, all in one list."""
-
-    def total(values: NDArray) -> NDArray:
-        return np.bincount(task, values, minlength=len(is_numeric))
-
-    n_observed, weights = total((weight > 0).astype(float)), total(weight)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        accuracy = total(weight * (y_true == y_pred)) / weights
-        if not is_numeric.any():
-            return accuracy
-        mean = total(weight * y_true) / weights
-        residual = total(weight * (y_true - y_pred) ** 2)
-        spread = total(weight * (y_true - mean[task]) ** 2)
-        # As scikit-learn has it: constant targets give 1 when predicted exactly, else 0.
-        r2 = np.where(spread > 0, 1 - residual / spread, np.where(residual > 0, 0.0, 1.0))
-    return np.where(is_numeric, np.where(n_observed > 1, r2, np.nan), accuracy)
-
-
 def score_task(kind: str, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
     """R² (regression, count) or accuracy (binary, multiclass) of one task on the rows that have a target.
+
+    ``R² = 1 - sum v (y - predicted)² / sum v (y - mean of y)²`` and ``accuracy = sum v [y = predicted] / sum v``
+    with the weights v.
 
     Parameters
     ----------
@@ -114,11 +58,17 @@ def score_task(kind: str, y_true: Any, y_pred: Any, sample_weight: Any = None) -
     weight = np.ones(len(rows))
     if sample_weight is not None:
         weight = np.asarray(sample_weight, dtype=np.float64)[rows]
-    numeric = kind in NUMERIC
-    if not numeric:
-        y_true, y_pred = (y_true == y_pred).astype(np.float64), np.ones(len(rows))
-    first_task = np.zeros(len(rows), dtype=np.intp)
-    return float(_scores(np.array([numeric]), first_task, y_true.astype(np.float64), y_pred, weight)[0])
+    needed = 2 if kind in NUMERIC else 1
+    if np.count_nonzero(weight > 0) < needed:
+        return float("nan")
+    if kind not in NUMERIC:
+        return float(weight @ (y_true == y_pred) / weight.sum())
+    residual = weight @ (y_true - y_pred) ** 2
+    centred = y_true.astype(np.float64) - y_true[0]  # exactly zero for constant targets, whatever rounding does
+    spread = weight @ (centred - weight @ centred / weight.sum()) ** 2
+    if spread == 0:  # as scikit-learn has it
+        return 1.0 if residual == 0 else 0.0
+    return float(1 - residual / spread)
 
 
 def mean_score(scores: Iterable[float]) -> float:
