@@ -161,9 +161,7 @@ def test_an_installed_wheel_has_the_data(tmp_path):
         "from skmtl.datasets import load_penguins, load_star\n"
         "print(skmtl.__file__, load_penguins()[0].shape, load_star()[0].shape)"
     )
-    run = subprocess.run(
-        [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
-    )
+    run = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert run.stdout.split(maxsplit=1)[0].startswith(str(tmp_path / "site"))
     assert run.stdout.split(maxsplit=1)[1].strip() == "(344, 7) (10786, 90)"
     assert (tmp_path / "site" / "skmtl" / "py.typed").exists()

@@ -282,9 +282,7 @@ def _truth(layout: _Outputs, parts: Bunch, noise_of: dict[Hashable, float]) -> B
         by_output = parts.coef[:, spans[task]].T
         is_classes = kind in ("binary", "multiclass")
         coef[task] = by_output if is_classes else by_output[0]
-        intercept[task] = (
-            parts.intercept[spans[task]] if is_classes else float(parts.intercept[spans[task]][0])
-        )
+        intercept[task] = parts.intercept[spans[task]] if is_classes else float(parts.intercept[spans[task]][0])
     return Bunch(
         basis=parts.basis,
         factors={task: parts.factors[:, span] for task, span in spans.items()},
@@ -321,9 +319,7 @@ def _noise_per_task(noise: Any, tasks: list[Hashable]) -> dict[Hashable, float]:
         noise = [noise[task] for task in tasks]
     values = np.asarray(noise, dtype=np.float64)
     if values.ndim > 1 or (values.ndim == 1 and len(values) != len(tasks)):
-        raise ValueError(
-            f"noise has shape {values.shape}; it must be one number or one per task ({len(tasks)})."
-        )
+        raise ValueError(f"noise has shape {values.shape}; it must be one number or one per task ({len(tasks)}).")
     noise_of = dict(zip(tasks, np.broadcast_to(values, len(tasks)).tolist(), strict=True))
     for task, value in noise_of.items():
         _check_range(f"noise of task {task!r}", value)
