@@ -7,6 +7,7 @@ import pytest
 import sklearn
 from sklearn import model_selection
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -92,6 +93,17 @@ def test_an_array_is_searched_exactly_as_scikit_learn_does():
     np.testing.assert_array_equal(found.cv_results_["mean_test_score"], expected.cv_results_["mean_test_score"])
 
 
+@pytest.mark.parametrize("n_tasks", [1, 2])
+def test_gaps_of_an_array_do_not_keep_a_classifier_from_a_search(classifier, n_tasks):
+    # scikit-learn refuses NaN when it looks for classes to stratify by.
+    y = (X[:, :n_tasks] > 0).astype(float)
+    y[::7, 0] = np.nan
+    y = y[:, 0] if n_tasks == 1 else y
+    found = GridSearchCV(classifier, GRID, cv=3, error_score="raise").fit(X, y)
+    expected = model_selection.GridSearchCV(classifier, GRID, cv=list(TaskKFold(3).split(X, y))).fit(X, y)
+    np.testing.assert_array_equal(found.cv_results_["mean_test_score"], expected.cv_results_["mean_test_score"])
+
+
 def test_scores_of_every_task_choose_the_parameters(model):
     scoring = MultiTaskScorer({"price": "neg_mean_absolute_error", "sold": "roc_auc"})
     found = GridSearchCV(model, GRID, cv=3, scoring=scoring, refit="sold", error_score="raise").fit(X, COLUMNS)
@@ -129,6 +141,17 @@ def test_the_long_form_is_split_inside_every_task():
     predicted = cross_val_predict(model, table, y, cv=3)
     assert predicted.shape == y.shape
     assert np.mean((predicted - y) ** 2) < 0.05 * np.var(y)
+
+
+def test_the_long_form_at_the_end_of_a_pipeline_is_split_inside_every_task():
+    frame = pytest.importorskip("pandas").DataFrame(X, columns=list("uvwxy"))
+    frame["school"] = np.repeat(["a", "b", "c"], N_ROWS // 3)
+    model = LowRankRegressor(n_components=1, task_col="school", tol=1e-5)
+    scale = ColumnTransformer([("scale", StandardScaler(), list("uvwxy"))], remainder="passthrough")
+    pipeline = make_pipeline(scale.set_output(transform="pandas"), model)
+    pipeline[0].set_params(verbose_feature_names_out=False)
+    predicted = cross_val_predict(pipeline, frame, X[:, 0], cv=3)
+    assert np.mean((predicted - X[:, 0]) ** 2) < 0.05
 
 
 def test_parameters_are_what_the_user_gave_after_a_fit_and_after_a_failed_one(model):

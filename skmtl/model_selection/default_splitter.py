@@ -9,10 +9,11 @@ import numpy as np
 from skmtl.inputs.features import is_dict_of_tables
 from skmtl.model_selection.stacking import stack_tasks
 from skmtl.model_selection.task_kfold import TaskKFold
-from skmtl.targets import TaskTargets, is_named
+from skmtl.single_task import last_step
+from skmtl.targets import TaskTargets, is_missing, is_named
 
 
-def default_splitter(cv: Any, estimator: Any, y: Any) -> Any:
+def default_splitter(cv: Any, estimator: Any, X: Any, y: Any) -> Any:
     """`cv`, or a `TaskKFold` in place of a number of folds where targets belong to several tasks.
 
     scikit-learn would cut rows in blocks, or stratify by a y that it cannot read: either may leave a
@@ -22,7 +23,9 @@ def default_splitter(cv: Any, estimator: Any, y: Any) -> Any:
     ----------
     cv : int, splitter, iterable of splits or None
     estimator : estimator
-        Its ``task_col``, if it has one, says where the task labels are.
+        Its ``task_col``, if it has one, says where the task labels are; so does that of a pipeline's last step
+        where it names a column of X.
+    X : array-like of shape (n_rows, n_features)
     y : targets in any form
 
     Returns
@@ -32,10 +35,24 @@ def default_splitter(cv: Any, estimator: Any, y: Any) -> Any:
     if cv is not None and (isinstance(cv, bool) or not isinstance(cv, (int, np.integer))):
         return cv
     n_splits = 5 if cv is None else int(cv)
-    task_col = getattr(estimator, "task_col", None)
+    task_col = _task_col(estimator, X)
     if task_col is not None:
         return TaskKFold(n_splits, task_col=task_col)
-    return TaskKFold(n_splits) if is_named(y) else cv
+    return TaskKFold(n_splits) if is_named(y) or has_gaps(y) else cv
+
+
+def has_gaps(y: Any) -> bool:
+    """True for targets in an array some of which are missing: scikit-learn takes a gap for a class, or refuses it."""
+    return y is not None and not is_named(y) and bool(np.any(is_missing(y)))
+
+
+def _task_col(estimator: Any, X: Any) -> Any:
+    """Name or position of the column of X with the task labels, None if there is none."""
+    last = last_step(estimator)
+    task_col = getattr(last, "task_col", None)
+    # A pipeline may reorder columns on the way to its last step, but a name stays a name.
+    names_column = isinstance(task_col, str) and hasattr(X, "columns") and task_col in X.columns
+    return task_col if last is estimator or names_column else None
 
 
 def as_rows(X: Any, y: Any) -> tuple[Any, Any]:

@@ -13,9 +13,9 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import get_routing_for_object
 
-from skmtl.model_selection.default_splitter import as_rows, default_splitter
+from skmtl.model_selection.default_splitter import as_rows, default_splitter, has_gaps
 from skmtl.single_task import task_classes
-from skmtl.targets import TaskTargets, is_missing, is_named, observed_values
+from skmtl.targets import TaskTargets, is_named, observed_values
 
 #: What a class that the training part did not have is given, as in scikit-learn.
 _ABSENT = {
@@ -76,12 +76,13 @@ def cross_val_predict(
     (344, 3)
     """
     X, y = as_rows(X, y)
-    if method != "predict" and _has_gaps(y):
+    if method != "predict" and has_gaps(y):
         # scikit-learn would take the gaps of an array for a class of their own.
         named = _named_columns(estimator, y)
         how = {"groups": groups, "n_jobs": n_jobs, "verbose": verbose, "pre_dispatch": pre_dispatch}
         found = cross_val_predict(estimator, X, named, cv=cv, params=params, method=method, **how)
         return found[0] if np.ndim(y) == 1 else list(found.values())
+    cv = default_splitter(cv, estimator, X, y)
     if is_named(y) and method != "predict":
         # As "predict" of an estimator that answers by another method: scikit-learn then encodes nothing.
         estimator, method = _Answering(estimator, method, _classes(y)), "predict"
@@ -90,7 +91,7 @@ def cross_val_predict(
         X,
         y,
         groups=groups,
-        cv=default_splitter(cv, estimator, y),
+        cv=cv,
         n_jobs=n_jobs,
         verbose=verbose,
         params=params,
@@ -106,10 +107,6 @@ class _Answering(BaseEstimator):
         self.estimator = estimator
         self.method = method
         self.classes = classes
-
-    @property
-    def task_col(self) -> Any:
-        return getattr(self.estimator, "task_col", None)
 
     def __sklearn_tags__(self) -> Any:
         return get_tags(self.estimator)
@@ -150,11 +147,6 @@ class _Answering(BaseEstimator):
         aligned = np.full((len(response), len(position)), _ABSENT[self.method])
         aligned[:, columns] = response
         return aligned
-
-
-def _has_gaps(y: Any) -> bool:
-    """True for targets in an array some of which are missing."""
-    return y is not None and not is_named(y) and bool(np.any(is_missing(y)))
 
 
 def _named_columns(estimator: Any, y: Any) -> TaskTargets:

@@ -32,7 +32,7 @@ class _NamedTargets:
         """
         X, y = as_rows(X, y)
         given = self.cv
-        self.cv = default_splitter(given, self.estimator, y)  # read by fit only, hence put back after it
+        self.cv = default_splitter(given, self.estimator, X, y)  # read by fit only, hence put back after it
         try:
             return super().fit(X, y, **params)  # type: ignore[misc]
         finally:

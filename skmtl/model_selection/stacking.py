@@ -13,9 +13,7 @@ from skmtl.inputs.forms import require_same_tasks
 from skmtl.targets import TaskTargets, as_column, listed
 
 
-def stack_tasks(
-    X_by_task: Mapping[Hashable, Any], y_by_task: Mapping[Hashable, Any]
-) -> tuple[Any, TaskTargets]:
+def stack_tasks(X_by_task: Mapping[Hashable, Any], y_by_task: Mapping[Hashable, Any]) -> tuple[Any, TaskTargets]:
     """Tasks with rows of their own, as one X and one y that scikit-learn can split, search and score.
 
     Parameters
@@ -114,8 +112,7 @@ def _require_fit(tables: Mapping[Hashable, Any], first: Hashable, name: Hashable
         )
     if one.shape[1] != other.shape[1] and not hasattr(one, "columns"):
         raise ValueError(
-            f"X of task {name!r} has {other.shape[1]} features, but that of task {first!r} has "
-            f"{one.shape[1]}."
+            f"X of task {name!r} has {other.shape[1]} features, but that of task {first!r} has {one.shape[1]}."
         )
     if hasattr(one, "columns") and list(one.columns) != list(other.columns):
         raise ValueError(
