@@ -148,9 +148,7 @@ def test_floor_one_knows_only_numpy_and_scipy(module):
 
 def test_only_public_names_of_other_packages(module):
     outside = [pair for pair in imports_of(module) if pair[0].split(".")[0] not in {"skmtl", "__future__"}]
-    private = [
-        pair for pair in outside if any(part.startswith("_") for part in ".".join(pair).split(".") if part)
-    ]
+    private = [pair for pair in outside if any(part.startswith("_") for part in ".".join(pair).split(".") if part)]
     assert not private
 
 

@@ -99,9 +99,7 @@ def test_signal_is_the_size_of_the_coefficients(signal, structure):
 
 
 def test_sizes_of_the_parts_stand_in_the_asked_proportion():
-    _, _, truth = make_multitask(
-        10, 50, 2_000, n_components=4, common=0.7, own=0.3, return_truth=True, random_state=0
-    )
+    _, _, truth = make_multitask(10, 50, 2_000, n_components=4, common=0.7, own=0.3, return_truth=True, random_state=0)
     shared = np.sqrt(np.mean(np.sum(stacked(truth, "factors") ** 2, axis=0)))
     own = np.sqrt(np.mean(np.sum(stacked(truth, "own") ** 2, axis=0)))
     assert_allclose(np.linalg.norm(truth.common) / shared, 0.7, rtol=0.05)
@@ -116,9 +114,7 @@ def test_parts_not_asked_for_are_zero():
 
 
 def test_outliers_are_the_last_tasks_and_share_nothing():
-    _, _, truth = make_multitask(
-        10, 40, 6, n_components=2, common=1.0, n_outliers=2, return_truth=True, random_state=0
-    )
+    _, _, truth = make_multitask(10, 40, 6, n_components=2, common=1.0, n_outliers=2, return_truth=True, random_state=0)
     related, outliers = list(truth.coef)[:-2], list(truth.coef)[-2:]
     assert truth.outliers == outliers
     for task in outliers:
@@ -185,9 +181,7 @@ def test_own_rows_are_dicts_by_task():
 
 
 def test_same_seed_same_data():
-    first, second, other = (
-        make_multitask(50, kinds=KINDS, missing=0.2, random_state=seed) for seed in (3, 3, 4)
-    )
+    first, second, other = (make_multitask(50, kinds=KINDS, missing=0.2, random_state=seed) for seed in (3, 3, 4))
     assert_array_equal(first[0], second[0])
     for task in KINDS:
         assert_array_equal(first[1][task], second[1][task])
