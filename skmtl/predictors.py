@@ -19,8 +19,9 @@ from skmtl.tasks import Task
 _OF_THE_PROTOTYPE = ("rank_", "singular_", "n_iter_")
 
 
-def make_predictors(tasks: Sequence[Task], coef: ArrayLike, intercept: ArrayLike,
-                    feature_names: ArrayLike | None = None) -> dict[Hashable, BaseEstimator]:
+def make_predictors(
+    tasks: Sequence[Task], coef: ArrayLike, intercept: ArrayLike, feature_names: ArrayLike | None = None
+) -> dict[Hashable, BaseEstimator]:
     """One fitted scikit-learn linear model per task from the coefficients of the joint model.
 
     A regression task becomes a `LinearRegression` (``raw``), a count task a `PoissonRegressor`
@@ -60,9 +61,11 @@ def make_predictors(tasks: Sequence[Task], coef: ArrayLike, intercept: ArrayLike
     ends = np.cumsum([task.n_outputs for task in tasks])
     n_outputs = ends[-1] if len(tasks) else 0
     if coef.ndim != 2 or coef.shape[1] != n_outputs or intercept.shape != (n_outputs,):
-        raise ValueError(f"{len(tasks)} tasks of {n_outputs} outputs need coef of shape (n_features, "
-                         f"{n_outputs}) and intercept of shape ({n_outputs},), got {coef.shape} and "
-                         f"{intercept.shape}.")
+        raise ValueError(
+            f"{len(tasks)} tasks of {n_outputs} outputs need coef of shape (n_features, "
+            f"{n_outputs}) and intercept of shape ({n_outputs},), got {coef.shape} and "
+            f"{intercept.shape}."
+        )
     names = None if feature_names is None else np.asarray(feature_names, dtype=object)
     if names is not None and names.shape != coef.shape[:1]:
         raise ValueError(f"coef has {coef.shape[0]} features, got {names.size} feature_names.")
@@ -174,8 +177,10 @@ def _split(estimator: Any, within: str) -> dict[Hashable, Any]:
     # Splitters of scikit-learn (KFold, ...) have a split of another meaning, but no fit.
     if isinstance(estimator, type) or not (hasattr(estimator, "split") and hasattr(estimator, "fit")):
         given = f"the class {estimator.__name__}" if isinstance(estimator, type) else type(estimator).__name__
-        raise TypeError("split takes a fitted skmtl estimator, a Pipeline that ends in one, or a fitted "
-                        f"search over either; got {given}{within}.")
+        raise TypeError(
+            "split takes a fitted skmtl estimator, a Pipeline that ends in one, or a fitted "
+            f"search over either; got {given}{within}."
+        )
     return estimator.split()
 
 

@@ -153,7 +153,6 @@ def column_of(values: Any, task: Hashable) -> Any:
     n_tasks = array.shape[1] if array.ndim == 2 else 1
     if not isinstance(task, (int, np.integer)) or not 0 <= task < n_tasks:
         raise KeyError(
-            f"there is no task {task!r}: the targets are an array without names, whose tasks are "
-            f"0 to {n_tasks - 1}"
+            f"there is no task {task!r}: the targets are an array without names, whose tasks are 0 to {n_tasks - 1}"
         )
     return array[:, int(task)] if array.ndim == 2 else array

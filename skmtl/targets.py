@@ -98,8 +98,7 @@ or iterable of (task, column) pairs, default=()
             rows = rows.astype(np.intp) if rows.size == 0 else rows
             if rows.dtype.kind not in "biu" or rows.ndim > 1:
                 raise TypeError(
-                    f"rows are integers, booleans or a slice, not {rows.tolist()!r}; "
-                    f"the tasks are {listed(self)}"
+                    f"rows are integers, booleans or a slice, not {rows.tolist()!r}; the tasks are {listed(self)}"
                 )
             if rows.dtype.kind == "b" and rows.shape != (self.n_rows,):
                 raise IndexError(f"a mask of rows needs shape ({self.n_rows},), got {rows.shape}")
@@ -158,9 +157,7 @@ or iterable of (task, column) pairs, default=()
         new = {task: as_column(column, task) for task, column in [*_pairs(columns), *more.items()]}
         for task, column in new.items():
             if column.ndim not in (1, 2):
-                raise ValueError(
-                    f"The targets of task {task!r} must have one value per row, got shape {column.shape}"
-                )
+                raise ValueError(f"The targets of task {task!r} must have one value per row, got shape {column.shape}")
         stays = next((task for task in self if task not in new), None)
         first = next(iter(new), None) if stays is None else stays
         for task, column in new.items():
@@ -218,8 +215,7 @@ or iterable of (task, column) pairs, default=()
         ]
         widths = [max((len(row[i]) for row in table), default=0) for i in range(3)]
         lines += [
-            f"  {name:<{widths[0]}}  {dtype:<{widths[1]}}  {seen:>{widths[2]}} observed"
-            for name, dtype, seen in table
+            f"  {name:<{widths[0]}}  {dtype:<{widths[1]}}  {seen:>{widths[2]}} observed" for name, dtype, seen in table
         ]
         if n_tasks > _SHOWN:
             lines.append(f"  ... and {n_tasks - _SHOWN} more")
@@ -293,8 +289,7 @@ def _pairs(columns: Any) -> Iterator[tuple[Hashable, Any]]:
         yield from ((name, columns[name]) for name in names)
     elif isinstance(columns, np.ndarray) or not isinstance(columns, Iterable):
         raise TypeError(
-            "TaskTargets need names: give a dict {task: column} or a DataFrame, "
-            f"not {type(columns).__name__}"
+            f"TaskTargets need names: give a dict {{task: column}} or a DataFrame, not {type(columns).__name__}"
         )
     else:
         yield from columns

@@ -76,9 +76,7 @@ def expectations(model, X, y):
     proba, decision = model.predict_proba(X), model.decision_function(X)
     return {
         ("mass", None): r2_score(y["mass"][mass], model.predict(X)["mass"][mass]),
-        ("mass", "neg_mean_absolute_error"): -mean_absolute_error(
-            y["mass"][mass], model.predict(X)["mass"][mass]
-        ),
+        ("mass", "neg_mean_absolute_error"): -mean_absolute_error(y["mass"][mass], model.predict(X)["mass"][mass]),
         ("sex", None): accuracy_score(sex_true, model.predict(X)["sex"][sex]),
         ("sex", "accuracy"): accuracy_score(sex_true, model.predict(X)["sex"][sex]),
         ("sex", "roc_auc"): roc_auc_score(sex_true, decision["sex"][sex]),
@@ -241,9 +239,7 @@ def test_long_form(problem):
     rows = (school == 0) & (target != None)  # noqa: E711 - elementwise
     proba = model.predict_proba(X_long)[rows][:, [1, 2]]
     np.testing.assert_array_equal(model.classes_, ["again", "fail", "pass"])
-    assert TaskScorer(0, "neg_log_loss")(model, X_long, target) == pytest.approx(
-        -log_loss(labels[rows], proba)
-    )
+    assert TaskScorer(0, "neg_log_loss")(model, X_long, target) == pytest.approx(-log_loss(labels[rows], proba))
     scores = MultiTaskScorer()(model, X_long, target)
     assert scores == {**model.score_tasks(X_long, target), "mean": pytest.approx(model.score(X_long, target))}
 
@@ -290,9 +286,7 @@ def test_weights_are_cut_like_the_rows(problem, model, form):
         assert TaskScorer(0, "r2")(array_model, X, numbers, sample_weight=given) == pytest.approx(expected)
     else:
         assert TaskScorer("mass", "r2")(model, X, y, sample_weight=given) == pytest.approx(expected)
-        assert MultiTaskScorer({"mass": None})(model, X, y, sample_weight=given)["mass"] == pytest.approx(
-            expected
-        )
+        assert MultiTaskScorer({"mass": None})(model, X, y, sample_weight=given)["mass"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("scorer", ["one", "many"])

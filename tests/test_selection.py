@@ -146,9 +146,7 @@ def test_cross_val_predict_gives_every_task_back_in_the_order_of_rows(model, y):
 GRID = {"n_components": [1, 2], "alpha": [0.1, 100.0]}
 SEARCHES = {
     "GridSearchCV": lambda model, **how: GridSearchCV(model, GRID, **how),
-    "RandomizedSearchCV": lambda model, **how: RandomizedSearchCV(
-        model, GRID, n_iter=3, random_state=0, **how
-    ),
+    "RandomizedSearchCV": lambda model, **how: RandomizedSearchCV(model, GRID, n_iter=3, random_state=0, **how),
     "HalvingGridSearchCV": lambda model, **how: HalvingGridSearchCV(model, GRID, min_resources=60, **how),
 }
 
@@ -184,9 +182,7 @@ def test_nested_search(model, y):
 def test_search_in_two_processes(model, y):
     one, two = (GridSearchCV(model, GRID, cv=CV, n_jobs=n, error_score="raise").fit(X, y) for n in (1, 2))
     # Processes use another number of BLAS threads, hence another rounding of the same optimum.
-    np.testing.assert_allclose(
-        one.cv_results_["mean_test_score"], two.cv_results_["mean_test_score"], rtol=1e-5
-    )
+    np.testing.assert_allclose(one.cv_results_["mean_test_score"], two.cv_results_["mean_test_score"], rtol=1e-5)
 
 
 # -- curves and permutations ------------------------------------------------------------------------
@@ -200,16 +196,12 @@ def test_learning_curve(model, y):
 
 
 def test_validation_curve(model, y):
-    _, test = validation_curve(
-        model, X, y, param_name="alpha", param_range=[0.1, 100.0], cv=CV, error_score="raise"
-    )
+    _, test = validation_curve(model, X, y, param_name="alpha", param_range=[0.1, 100.0], cv=CV, error_score="raise")
     np.testing.assert_allclose(test[0], scores_by_hand(model, y, CV.split(X)))
 
 
 def test_learning_curve_display(model, y):
-    display = LearningCurveDisplay.from_estimator(
-        model, X, y, cv=CV, train_sizes=[0.5, 1.0], error_score="raise"
-    )
+    display = LearningCurveDisplay.from_estimator(model, X, y, cv=CV, train_sizes=[0.5, 1.0], error_score="raise")
     assert display.test_scores.shape == (2, 3)
 
 
@@ -267,9 +259,7 @@ def test_pipeline_with_memory(model, y, tmp_path):
 
 def test_column_transformer_before_the_model(model, y):
     mixed = X.assign(region=np.array(["n", "s", "w"])[np.arange(N_ROWS) % 3])
-    prepare = ColumnTransformer(
-        [("scale", StandardScaler(), list(X.columns)), ("code", OneHotEncoder(), ["region"])]
-    )
+    prepare = ColumnTransformer([("scale", StandardScaler(), list(X.columns)), ("code", OneHotEncoder(), ["region"])])
     scores = cross_val_score(make_pipeline(prepare, model), mixed, y, cv=CV, error_score="raise")
     assert scores.mean() > 0.6
 

@@ -36,8 +36,12 @@ TASKS = (
     Task("stage", "multiclass", np.array([1, 2, 3, 7])),
 )
 OFFSETS = np.cumsum([0, *(task.n_outputs for task in TASKS)])
-GENUINE = {"regression": LinearRegression, "count": PoissonRegressor, "binary": LogisticRegression,
-           "multiclass": LogisticRegression}
+GENUINE = {
+    "regression": LinearRegression,
+    "count": PoissonRegressor,
+    "binary": LogisticRegression,
+    "multiclass": LogisticRegression,
+}
 CLASSIFICATION = [task.name for task in TASKS if task.classes is not None]
 EVERY_TASK = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 
@@ -140,8 +144,10 @@ def test_wrong_number_of_features_is_refused(predictors, X):
         predictors["mass"].predict(X[:, :3])
 
 
-@pytest.mark.parametrize(("coef_shape", "intercept_shape", "n_names"),
-                         [((4, 9), (11,), 4), ((4, 11), (9,), 4), ((11,), (11,), 4), ((4, 11), (11,), 3)])
+@pytest.mark.parametrize(
+    ("coef_shape", "intercept_shape", "n_names"),
+    [((4, 9), (11,), 4), ((4, 11), (9,), 4), ((11,), (11,), 4), ((4, 11), (11,), 3)],
+)
 def test_shapes_that_do_not_fit_are_refused(coef_shape, intercept_shape, n_names):
     with pytest.raises(ValueError, match="got"):
         make_predictors(TASKS, np.ones(coef_shape), np.ones(intercept_shape), FEATURES[:n_names])
@@ -306,8 +312,9 @@ def test_pipeline_within_a_pipeline(X):
     assert parts["mass"].predict(X).shape == (len(X),)
 
 
-@pytest.mark.parametrize("wrong", [Ridge(), KFold(), Joint, {"a": 1}, None, make_pipeline(Ridge())],
-                         ids=lambda wrong: type(wrong).__name__)
+@pytest.mark.parametrize(
+    "wrong", [Ridge(), KFold(), Joint, {"a": 1}, None, make_pipeline(Ridge())], ids=lambda wrong: type(wrong).__name__
+)
 def test_anything_else_is_told_what_is_wanted(wrong):
     with pytest.raises(TypeError, match=r"split takes a fitted skmtl estimator.*; got "):
         skmtl.split(wrong)

@@ -191,9 +191,7 @@ def test_a_frame_goes_in_and_comes_out():
 
 
 def test_a_polars_frame_goes_in():
-    targets = TaskTargets(
-        pl.DataFrame({"a": [1.0, None], "b": ["x", None], "c": [1, None], "d": [True, None]})
-    )
+    targets = TaskTargets(pl.DataFrame({"a": [1.0, None], "b": ["x", None], "c": [1, None], "d": [True, None]}))
     gaps = {name: is_missing(column).tolist() for name, column in targets.items()}
     assert gaps == {name: [False, True] for name in "abcd"}
     assert targets["c"].tolist() == [1, None], "whole numbers stay whole"
@@ -233,9 +231,7 @@ def test_a_gap_is_seen_whatever_holds_it(column):
     assert is_missing(TaskTargets({"a": column})[[1, 2]]["a"]).tolist() == [True, False]
 
 
-@pytest.mark.parametrize(
-    "column", [[1, 2], [True, False], ["", "nan"], [0.0, np.inf], range(2), (1, 2)], ids=str
-)
+@pytest.mark.parametrize("column", [[1, 2], [True, False], ["", "nan"], [0.0, np.inf], range(2), (1, 2)], ids=str)
 def test_nothing_else_is_missing(column):
     assert is_missing(column).tolist() == [False, False]
 
