@@ -84,7 +84,7 @@ class FeatureMatrix:
                 result += self.X[rows].astype(np.float64).T @ columns[rows]
         else:
             result = self.X.T @ columns
-        if sparse.issparse(result):
+        if not isinstance(result, np.ndarray):  # sparse columns under a sparse X
             result = np.asarray(result.todense())
         if self.centre is not None:
             result -= np.outer(self.centre, np.asarray(columns.sum(axis=0)).ravel())

@@ -32,6 +32,8 @@ from skmtl.tasks import TaskData
 
 #: Rank that an unlimited fit starts with; it doubles as long as the certificate asks for more.
 _FIRST_RANK = 10
+#: Smallest strength, as a share of the gradient at the null model.
+_WEAKEST = 1e-11
 #: No promise of a decrease below this share of the objective can be told from rounding.
 _ROUNDING = 1e-15
 
@@ -85,7 +87,7 @@ def solve(
     n_components : int or None
         Largest rank of the shared part; None for no limit.
     alpha : float in [0, inf]
-        Strength of the shared part; infinity leaves it out.
+        Strength of the shared part; infinity leaves it out, zero is as little as rounding allows.
     alpha_common, alpha_own : float or None
         Strengths of the other parts; None leaves a part out.
     start : Solution, optional
@@ -106,9 +108,15 @@ def solve(
     first = min(rank, _FIRST_RANK) if n_components is None else rank
     settings = Settings(rank, rank < limit, first, tol, max_iter)
     null = null_point(problem)
+    gradient = problem.coefficient_gradient(null.slopes)
+    # A strength below rounding is as good as none, and leaves the systems of the factor step solvable.
+    floor = _WEAKEST * float(np.linalg.norm(gradient))
+    if problem.penalties.shared < floor:
+        problem = replace(problem, penalties=replace(problem.penalties, shared=floor))
+        formulation, null = replace(formulation, problem=problem), null_point(problem)
     preconditioner = curvature_preconditioner(problem, null)
     rng = np.random.RandomState(0) if random_state is None else random_state
-    starts = _starts(formulation, preconditioner, null, settings, n_init, rng, start)
+    starts = _starts(formulation, preconditioner, gradient, settings, n_init, rng, start)
     if len(starts) == 1:
         best = _descend(problem, preconditioner, null, starts[0], settings, report or _silent)
     else:
@@ -126,7 +134,7 @@ def _silent(iteration: int, objective: float, decrement: float) -> None:
 def _starts(
     formulation: Formulation,
     preconditioner: Preconditioner,
-    null: Point,
+    gradient: NDArray,
     settings: Settings,
     n_init: int,
     rng: np.random.RandomState,
@@ -142,7 +150,6 @@ def _starts(
         used = start.basis[:, : max(start.rank, 1)]
         columns = used if formulation.directions is None else formulation.directions.T @ used
         return [columns[:, : settings.n_components]]
-    gradient = problem.coefficient_gradient(null.slopes)
     n_columns = settings.first_rank
     if formulation.is_scarce and settings.first_rank < min(gradient.shape):
         n_columns = min(4 * settings.first_rank, 2 * settings.first_rank + 10, *gradient.shape)
@@ -195,7 +202,8 @@ def _descend(
         if limited and decrement <= settings.tol * scale:
             reason = "The basis is stationary; n_components, not alpha, limits the rank."
             return Descent(point, gap, path, True, reason)
-        if exhausted:
+        stationary = decrement <= settings.tol * scale
+        if exhausted and not (stationary and outside is None):
             reason = (
                 f"max_iter={settings.max_iter} steps left a relative duality gap of {gap / scale:.1e} and a promised "
                 f"relative decrease of {decrement / scale:.1e}, above tol={settings.tol:g}. Raise max_iter, "
@@ -205,9 +213,8 @@ def _descend(
         if outside is not None and point.n_free < settings.n_components:
             room = settings.n_components - point.n_free
             point = _grow(problem, point, outside[:, : min(room, max(_FIRST_RANK, point.n_free))], scale)
-        elif decrement <= _ROUNDING * scale or tolerance <= _ROUNDING:
-            stationary = decrement <= settings.tol * scale
-            reason = f"Rounding allows no further step; the relative duality gap is {gap / scale:.1e}."
+        elif exhausted or decrement <= _ROUNDING * scale or tolerance <= _ROUNDING:
+            reason = f"No step promises a decrease of tol; the relative duality gap is {gap / scale:.1e}."
             return Descent(point, gap, path, stationary, reason)
         else:
             tolerance = max(tolerance * 1e-2, _ROUNDING)
