@@ -157,7 +157,7 @@ def convex_optimum(data: TaskData, alpha, alpha_common=None, alpha_own=None, fit
             left, values, right = np.linalg.svd(Y - step * gradient, full_matrices=False)
             shrunk = np.maximum(values - step * alpha, 0.0)
             candidate = (left * shrunk) @ right
-            value, new_gradient, new_start = rest(candidate, start)
+            value, _new_gradient, new_start = rest(candidate, start)
             move = candidate - Y
             if value <= value_Y + np.sum(gradient * move) + np.sum(move**2) / (2 * step) + 1e-13 * abs(value):
                 break

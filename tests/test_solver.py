@@ -81,7 +81,8 @@ def test_stationary_when_the_rank_limits(kind):
 def test_tighter_tol_gives_a_lower_objective(kind, layout):
     data = make_data(kind, layout)
     values = [fit(data, alpha=0.05, tol=tol).objective for tol in (1e-2, 1e-5, 1e-10)]
-    assert values[0] >= values[1] - 1e-12 and values[1] >= values[2] - 1e-12
+    assert values[0] >= values[1] - 1e-12
+    assert values[1] >= values[2] - 1e-12
     assert values[1] - values[2] <= 1e-5 * abs(values[2])
 
 
@@ -151,8 +152,10 @@ def test_more_starts_are_never_worse():
 @pytest.mark.parametrize("alpha", [0.0, 1e-8, 1.0, 1e4])
 def test_any_strength_gives_finite_coefficients(kind, alpha):
     solution = fit(make_data(kind, "gaps"), alpha=alpha, tol=1e-6, max_iter=60)
-    assert np.all(np.isfinite(solution.coef)) and np.all(np.isfinite(solution.intercept))
-    assert np.isfinite(solution.dual_gap) and solution.dual_gap >= 0
+    assert np.all(np.isfinite(solution.coef))
+    assert np.all(np.isfinite(solution.intercept))
+    assert np.isfinite(solution.dual_gap)
+    assert solution.dual_gap >= 0
 
 
 @pytest.mark.parametrize("kind", ["regression", "binary"])
