@@ -120,7 +120,7 @@ class FeatureMatrix:
     def squared_column_norms(self, row_weights: NDArray) -> NDArray:
         """Diagonal of `gram`, without the rest of it."""
         if self.is_sparse:
-            squares = self.X.multiply(self.X)
+            squares = type(self.X)((self.X.data**2, self.X.indices, self.X.indptr), shape=self.shape)
         else:
             squares = np.square(self.X, dtype=np.float64)
         result = np.asarray(row_weights @ squares).ravel()

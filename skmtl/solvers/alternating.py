@@ -192,7 +192,7 @@ def _descend(
         point, decrement = lower(point, tolerance, settings.max_iter)
         # The objective may cross zero (Poisson) or vanish (a perfect fit); then the fall so far sets the scale.
         scale = max(abs(point.value), 1e-3 * (null.value - point.value), 1e-300)
-        point, _, _ = settle(problem, point, 1e-15 * scale)
+        point, _, _ = settle(problem, point, 1e-14 * scale, polish=2)
         gap, outside = _certificate(problem, point)
         exhausted = len(path) > settings.max_iter
         if gap <= settings.tol * scale:

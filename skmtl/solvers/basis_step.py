@@ -66,11 +66,13 @@ class Point:
     own_raw: list[NDArray] | None = None
 
 
-def settle(problem: Problem, point: Point, tolerance: float) -> tuple[Point, NDArray, NDArray]:
+def settle(problem: Problem, point: Point, tolerance: float, polish: int = 0) -> tuple[Point, NDArray, NDArray]:
     """Eliminate at `point`; returns the balanced point, the gauge and its inverse (pruned to the rank)."""
     k = point.n_free
     gram = point.basis[:, :k].T @ point.basis[:, :k]
-    done = eliminate(problem, point.scores, gram, point.factors, point.intercepts, tolerance, point.own_raw)
+    done = eliminate(
+        problem, point.scores, gram, point.factors, point.intercepts, tolerance, point.own_raw, polish=polish
+    )
     return balanced_point(problem, point, done)
 
 

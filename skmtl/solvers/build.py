@@ -129,7 +129,7 @@ def _observe(data: TaskData, tasks: NDArray, n_outputs: int):
     if weights is not None:
         weights = weights[:, np.newaxis] if weights.ndim == 1 else weights[:, tasks]
         seen &= weights > 0
-    per_task = per_task[tasks] / _weight_per_task(data)
+    per_task = per_task[tasks] / weight_per_task(data)
     share = np.count_nonzero(seen) / seen.size
     if share >= _MATRIX_SHARE[data.tasks[tasks[0]].kind]:
         observations = MatrixObservations(data.n_rows, len(tasks), n_outputs)
@@ -157,13 +157,13 @@ def _observe_labelled(data: TaskData, tasks: NDArray, n_outputs: int, per_task: 
     rows = rows[np.argsort(place[rows], kind="stable")]
     place = place[rows]
     offsets = np.concatenate([[0], np.cumsum(np.bincount(place, minlength=len(tasks)))])
-    weights = (per_task[tasks] / _weight_per_task(data))[place]
+    weights = (per_task[tasks] / weight_per_task(data))[place]
     if data.weights is not None:
         weights = weights * data.weights[rows]
     return ListedObservations(data.n_rows, rows, offsets, n_outputs), data.y[rows], weights
 
 
-def _weight_per_task(data: TaskData) -> float:
+def weight_per_task(data: TaskData) -> float:
     """nbar: total weight of all observations over the number of tasks."""
     if data.weights is None:
         total = float(data.y.size - np.count_nonzero(np.isnan(data.y)))

@@ -6,13 +6,17 @@ is smallest where ``B'B = S S'``. With ``N = R R'`` the problem in the given coo
 
     min over S, b, N:   loss(Z S + b) + alpha/2 (tr(B'B N) + sum_t s_t' N^-1 s_t)
 
-1. For fixed N, squared loss: ``s_t = (H_t + alpha N^-1)^-1 c_t`` with ``H_t = Z' U_t Z``, all tasks at once.
-   Other losses: one Newton step of all tasks at once, each with its own step length.
-2. For fixed S: ``N = P^-1/2 (P^1/2 S S' P^1/2)^1/2 P^-1/2`` with ``P = B'B``.
+1. Every loss has a quadratic model with curvature ``H_t = Z' U_t Z``: the squared loss is its own, the others are
+   modelled at the present factors (Newton).
+2. For fixed N: ``s_t = (H_t + alpha N^-1)^-1 c_t``, all tasks at once.
+   For fixed S: ``N = P^-1/2 (P^1/2 S S' P^1/2)^1/2 P^-1/2`` with ``P = B'B``.
+   The two alternate on the models, k x k work without a look at the data.
+3. Each task moves towards the model's minimiser as far as its own objective falls; back to 1 until nothing is left.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,6 +30,8 @@ from skmtl.observations import Pairs
 _MAX_ROUNDS = 30
 #: A curvature serves as long as each step promises this much less than the one before.
 _CHORD_RATE = 0.2
+#: Curvature of a loss is taken to be at least this in a Newton model.
+_LEAST_CURVATURE = 1e-5
 #: Up to this many unknowns a multinomial task's Newton system is formed whole.
 _MAX_WHOLE_SYSTEM = 240
 
@@ -64,6 +70,7 @@ def eliminate(
     tolerance: float,
     own_raw: Sequence[NDArray] | None = None,
     prior: NDArray | None = None,
+    polish: int = 0,
 ) -> Eliminated:
     """Minimise over factors, intercepts and gauge.
 
@@ -81,6 +88,9 @@ def eliminate(
         What the own parts add to the linear predictor.
     prior : ndarray of shape (k, k), optional
         Fix N instead of balancing.
+    polish : int
+        Newton steps to add at the end. A certificate is linear in the error of the slopes, while the
+        promised decrease is quadratic in it and drowns in rounding long before.
     """
     alpha, k = problem.penalties.reference, len(basis_gram)
     steps: list[_QuadraticStep | _NewtonStep] = [
@@ -89,44 +99,96 @@ def eliminate(
         )
         for place, block in enumerate(problem.blocks)
     ]
-    metric = np.eye(k) if prior is None else prior
-    inverse_metric = _inverse(metric)
-    root, inverse_root = _sqrt_and_inverse(basis_gram)
-    with_newton = not problem.is_quadratic
-    share = tolerance / len(steps)
-    for _ in range(_MAX_ROUNDS if k or with_newton else 1):
-        precision = alpha * inverse_metric
-        decrement = sum(step.advance(precision, share) for step in steps)
-        if not k or prior is not None:
-            if decrement <= tolerance:
+    gauge = _Gauge(basis_gram, alpha, prior)
+    penalty = gauge.best_penalty(np.concatenate([step.free for step in steps]))
+    for _ in range(_MAX_ROUNDS):
+        for step in steps:
+            step.refresh()
+        candidates, precision = _minimise_model(steps, gauge, tolerance)
+        new_penalty = gauge.best_penalty(
+            np.concatenate([free.reshape(math.prod(free.shape[:-1]), k) for free in candidates])
+        )
+        promised = (
+            penalty - new_penalty + sum(step.model_decrease(free) for step, free in zip(steps, candidates, strict=True))
+        )
+        if not problem.is_quadratic and promised <= tolerance:
+            if polish == 0:
                 break
-            continue
-        free = np.concatenate([step.free for step in steps])
-        factor_gram = free.T @ free
-        penalty = 0.5 * (np.sum(basis_gram * metric) + np.sum(factor_gram * inverse_metric))
-        middle, inverse_middle = _sqrt_and_inverse(root @ factor_gram @ root)
-        trace_norm = np.trace(middle)
-        if decrement + alpha * (penalty - trace_norm) <= tolerance or trace_norm <= 0.0:
+            polish -= 1
+        for step, free in zip(steps, candidates, strict=True):
+            step.move(free, precision)
+        if problem.is_quadratic:
             break
-        metric, inverse_metric = inverse_root @ middle @ inverse_root, root @ inverse_middle @ root
+        penalty = gauge.best_penalty(np.concatenate([step.free for step in steps]))
     new_factors, new_intercepts = factors.copy(), intercepts.copy()
-    loss, slopes = problem.constant, []
+    value, slopes = problem.constant, []
     for step in steps:
         new_factors[step.block.outputs, :k] = step.free
-        value, slope = step.finish()
+        loss, slope = step.finish()
         new_intercepts[step.block.outputs] = step.intercepts
-        loss += value
+        value += loss
         slopes.append(slope)
     free = new_factors[:, :k]
-    factor_gram = free.T @ free
-    if prior is not None or not k:
-        gauge, inverse_gauge = np.eye(k), np.eye(k)
-        penalty = 0.5 * alpha * (np.sum(basis_gram * metric) + np.sum(factor_gram * inverse_metric))
-    else:
-        # The gauge that suits the final factors best, whatever metric they were solved in.
-        gauge, inverse_gauge, trace_norm = _gauge(root, inverse_root, factor_gram)
-        penalty = alpha * trace_norm
-    return Eliminated(new_factors, new_intercepts, gauge, inverse_gauge, loss + penalty, slopes)
+    turn, inverse_turn = gauge.balance(free)
+    return Eliminated(new_factors, new_intercepts, turn, inverse_turn, value + gauge.best_penalty(free), slopes)
+
+
+class _Gauge:
+    """The penalty ``alpha/2 (tr(B'B N) + tr(S S' N^-1))`` of a basis B, and the N that makes it smallest."""
+
+    def __init__(self, basis_gram: NDArray, alpha: float, prior: NDArray | None):
+        self.basis_gram, self.alpha, self.k = basis_gram, alpha, len(basis_gram)
+        self.is_fixed = prior is not None or not self.k
+        self.metric = np.eye(self.k) if prior is None else prior
+        self.precision = alpha * _inverse(self.metric)
+        self.root, self.inverse_root = _sqrt_and_inverse(basis_gram)
+
+    def penalty(self, free: NDArray) -> float:
+        """Penalty of factors (n_outputs, k) under the present N."""
+        return 0.5 * float(
+            self.alpha * np.sum(self.basis_gram * self.metric) + np.sum((free.T @ free) * self.precision)
+        )
+
+    def best_penalty(self, free: NDArray) -> float:
+        """Penalty under the best N: alpha times the trace norm of ``B S``."""
+        if self.is_fixed:
+            return self.penalty(free)
+        squares = np.linalg.eigvalsh(self.root @ (free.T @ free) @ self.root)
+        return self.alpha * float(np.sum(np.sqrt(np.maximum(squares, 0.0))))
+
+    def fit(self, free: NDArray) -> float:
+        """Make N the best one for these factors; returns by how much the penalty fell."""
+        before = self.penalty(free)
+        middle, inverse_middle = _sqrt_and_inverse(self.root @ (free.T @ free) @ self.root)
+        if np.trace(middle) <= 0.0:
+            return 0.0
+        self.metric = self.inverse_root @ middle @ self.inverse_root
+        self.precision = self.alpha * (self.root @ inverse_middle @ self.root)
+        return before - self.alpha * float(np.trace(middle))
+
+    def balance(self, free: NDArray) -> tuple[NDArray, NDArray]:
+        """R with ``R' B'B R = R^-1 S S' R^-T`` diagonal, largest first, and its inverse."""
+        if self.is_fixed:
+            return np.eye(self.k), np.eye(self.k)
+        squares, vectors = np.linalg.eigh(self.root @ (free.T @ free) @ self.root)
+        squares, vectors = np.maximum(squares[::-1], 0.0), vectors[:, ::-1]
+        quarter = np.maximum(squares, max(1e-24 * squares[0], 1e-300)) ** 0.25
+        return self.inverse_root @ (vectors * quarter), (vectors / quarter).T @ self.root
+
+
+def _minimise_model(
+    steps: Sequence[_QuadraticStep | _NewtonStep], gauge: _Gauge, tolerance: float
+) -> tuple[list[NDArray], NDArray]:
+    """Factors and gauge that minimise the quadratic models of all blocks; k x k work only."""
+    for _ in range(_MAX_ROUNDS):
+        precision = gauge.precision
+        candidates = [step.solve(precision) for step in steps]
+        if gauge.is_fixed:
+            break
+        free = np.concatenate([candidate.reshape(math.prod(candidate.shape[:-1]), gauge.k) for candidate in candidates])
+        if gauge.fit(free) <= 0.3 * tolerance:
+            break
+    return candidates, precision
 
 
 class _QuadraticStep:
@@ -158,10 +220,22 @@ class _QuadraticStep:
         self.free = factors[block.outputs, :k]
         self.intercepts = intercepts[block.outputs]
 
-    def advance(self, precision: NDArray, tolerance: float) -> float:
-        """Solve for the factors; returns 0, for nothing is left to gain in this gauge."""
-        self.free = solve_systems(self.grams + precision, self.moments)
-        return 0.0
+    def refresh(self) -> None:
+        """The quadratic model is the loss itself."""
+
+    def solve(self, precision: NDArray) -> NDArray:
+        """Minimiser of the loss under the penalty ``free @ precision @ free' / 2``, shape (n_tasks, k)."""
+        return solve_systems(self.grams + precision, self.moments)
+
+    def model_decrease(self, free: NDArray) -> float:
+        """By how much the loss at `free` is below the loss at the present factors."""
+        return self._value(self.free) - self._value(free)
+
+    def _value(self, free: NDArray) -> float:
+        return float(0.5 * np.sum((self.grams @ free[:, :, np.newaxis])[:, :, 0] * free) - np.sum(self.moments * free))
+
+    def move(self, free: NDArray, precision: NDArray) -> None:
+        self.free = free
 
     def finish(self) -> tuple[float, NDArray]:
         """Total weighted loss, and its gradient per observation."""
@@ -191,26 +265,60 @@ class _NewtonStep:
         self.curvature: NDArray | None = None
         self.last_decrement = np.inf
 
-    def advance(self, precision: NDArray, tolerance: float) -> float:
-        """One step of every task, unless it promises too little; returns the promised decrease."""
+    def refresh(self) -> None:
+        """Quadratic model of the loss at the present factors and intercepts, `point` of shape (n_tasks, c, q)."""
         block, k = self.block, self.k
-        observations, c = block.observations, block.observations.n_outputs
-        slope = block.weighted(self.state[1])
-        gradient = observations.factor_sums(slope, self.columns).reshape(observations.n_tasks, c, -1)
-        gradient[:, :, :k] *= block.scale[:, np.newaxis, np.newaxis]
-        gradient[:, :, :k] += (self.free @ precision).reshape(observations.n_tasks, c, k)
+        n_tasks, c = block.observations.n_tasks, block.observations.n_outputs
+        self.gradient = block.observations.factor_sums(block.weighted(self.state[1]), self.columns).reshape(
+            n_tasks, c, -1
+        )
+        self.gradient[:, :, :k] *= block.scale[:, np.newaxis, np.newaxis]
         if self.curvature is None:
-            self.curvature = self._form_curvature(gradient.shape[2])
-        step = self._direction(gradient, precision)
-        decrement = -np.sum(gradient * step, axis=(1, 2))
-        total = 0.5 * float(np.sum(decrement))
-        if total <= tolerance:
-            return total
+            self.curvature = self._form_curvature(self.gradient.shape[2])
+        point = self.free.reshape(n_tasks, c, k)
+        if self.problem.fit_intercept:
+            point = np.concatenate([point, self.intercepts.reshape(n_tasks, c, 1)], axis=2)
+        self.point = point
+        self.linear = self._times_curvature(point) - self.gradient
+
+    def solve(self, precision: NDArray) -> NDArray:
+        """Minimiser of the model under a penalty; remembers the intercepts, returns the factors (n_tasks, c, k)."""
+        assert self.curvature is not None
+        n_tasks, c, q = self.linear.shape
+        penalty = np.zeros((q, q))
+        penalty[: self.k, : self.k] = precision
+        if self.curvature.ndim == 4:
+            solved = [solve_systems(self.curvature[:, a] + penalty, self.linear[:, a]) for a in range(c)]
+            self.target = np.stack(solved, axis=1)
+        else:
+            whole = self.curvature + np.kron(np.eye(c), penalty)
+            self.target = solve_systems(whole, self.linear.reshape(n_tasks, c * q)).reshape(self.linear.shape)
+        return self.target[:, :, : self.k]
+
+    def model_decrease(self, free: NDArray) -> float:
+        """By how much the model of the loss at the last solution is below its value here."""
+        step = self.target - self.point
+        return -float(np.sum(self.gradient * step) + 0.5 * np.sum(self._times_curvature(step) * step))
+
+    def _times_curvature(self, vectors: NDArray) -> NDArray:
+        assert self.curvature is not None
+        if self.curvature.ndim == 4:
+            return (self.curvature @ vectors[..., np.newaxis])[..., 0]
+        flat = vectors.reshape(len(vectors), -1, 1)
+        return (self.curvature @ flat).reshape(vectors.shape)
+
+    def move(self, free: NDArray, precision: NDArray) -> None:
+        """Towards the last solution, each task as far as its objective falls."""
+        step = self.target - self.point
+        slope = self.gradient.copy()
+        slope[:, :, : self.k] += self.point[:, :, : self.k] @ precision
+        decrement = np.maximum(-np.sum(slope * step, axis=(1, 2)), 0.0)
+        total = float(np.sum(decrement))
         self._line_search(step, decrement, precision)
+        # The curvature has served when steps no longer shrink fast.
         if total > _CHORD_RATE * self.last_decrement:
             self.curvature = None
         self.last_decrement = total
-        return total
 
     def _form_curvature(self, q: int) -> NDArray:
         """Curvature of the loss: (n_tasks, q, q), or (n_classes or 1, n_tasks, ...) blocks for softmax."""
@@ -219,35 +327,24 @@ class _NewtonStep:
         scaling = np.ones((observations.n_tasks, q))
         scaling[:, : self.k] = block.scale[:, np.newaxis]
         scaling = scaling[:, :, np.newaxis] * scaling[:, np.newaxis]
-        second = self.state[2]
+        # Where probabilities saturate there is no curvature, and a model without curvature has no minimiser.
+        second = np.maximum(self.state[2], _LEAST_CURVATURE) if c == 1 else self.state[2]
         if c == 1:
             return _floor(observations.grams(block.weighted(second), self.pairs) * scaling, self.k)
         if c * q > _MAX_WHOLE_SYSTEM:
             # diag(p) - p p' <= diag(p): one system per class, an upper bound of the curvature.
             parts = [
-                _floor(observations.grams(block.weighted(second[..., a]), self.pairs) * scaling, self.k)
-                for a in range(c)
+                _floor(observations.grams(block.weighted(one + _LEAST_CURVATURE), self.pairs) * scaling, self.k)
+                for one in np.moveaxis(second, -1, 0)
             ]
             return np.stack(parts, axis=1)
         whole = np.empty((observations.n_tasks, c, q, c, q))
         for a in range(c):
             for b in range(a, c):
-                cross = second[..., a] * ((a == b) - second[..., b])
+                cross = second[..., a] * ((a == b) - second[..., b]) + (a == b) * _LEAST_CURVATURE
                 part = observations.grams(block.weighted(cross), self.pairs) * scaling
                 whole[:, a, :, b] = whole[:, b, :, a] = part
         return _floor_intercepts(whole.reshape(observations.n_tasks, c * q, c * q), c, q, self.k)
-
-    def _direction(self, gradient: NDArray, precision: NDArray) -> NDArray:
-        """``-(curvature + penalty)^-1 gradient`` for every task, shape (n_tasks, n_outputs, k [+ 1])."""
-        assert self.curvature is not None
-        n_tasks, c, q = gradient.shape
-        penalty = np.zeros((q, q))
-        penalty[: self.k, : self.k] = precision
-        if self.curvature.ndim == 4:
-            steps = [-solve_systems(self.curvature[:, a] + penalty, gradient[:, a]) for a in range(c)]
-            return np.stack(steps, axis=1)
-        whole = self.curvature + np.kron(np.eye(c), penalty)
-        return -solve_systems(whole, gradient.reshape(n_tasks, c * q)).reshape(gradient.shape)
 
     def _line_search(self, step: NDArray, decrement: NDArray, precision: NDArray) -> None:
         """Take the step; halve it for those tasks whose objective would rise."""
@@ -328,14 +425,6 @@ def _sqrt_and_inverse(gram: NDArray) -> tuple[NDArray, NDArray]:
     values, vectors = np.linalg.eigh(gram)
     root = np.sqrt(np.maximum(values, max(1e-28 * values[-1], 1e-300)))
     return (vectors * root) @ vectors.T, (vectors / root) @ vectors.T
-
-
-def _gauge(root: NDArray, inverse_root: NDArray, factor_gram: NDArray) -> tuple[NDArray, NDArray, float]:
-    """R with ``R' B'B R = R^-1 S S' R^-T`` diagonal, largest first; its inverse; the trace norm of ``B S``."""
-    squares, vectors = np.linalg.eigh(root @ factor_gram @ root)
-    squares, vectors = np.maximum(squares[::-1], 0.0), vectors[:, ::-1]
-    quarter = np.maximum(squares, max(1e-24 * squares[0], 1e-300)) ** 0.25
-    return inverse_root @ (vectors * quarter), (vectors / quarter).T @ root, float(np.sum(np.sqrt(squares)))
 
 
 def _inverse(metric: NDArray) -> NDArray:

@@ -22,7 +22,14 @@ from skmtl.objective import Problem
 from skmtl.observations import ListedObservations
 from skmtl.penalties import Penalties
 from skmtl.solvers.basis_step import Point
-from skmtl.solvers.build import as_labelled, make_blocks, make_problem, output_order, total_row_weights
+from skmtl.solvers.build import (
+    as_labelled,
+    make_blocks,
+    make_problem,
+    output_order,
+    total_row_weights,
+    weight_per_task,
+)
 from skmtl.solvers.compression import (
     Compressed,
     compress_complete,
@@ -93,8 +100,7 @@ def formulate(
     data = as_labelled(data, copies=eliminates_own and np.isnan(data.y).any())
     directions = centre = compressed = None
     # Observations against features, before either is compressed.
-    n_observed = int(np.count_nonzero(~np.isnan(data.y)))
-    is_scarce = not sparse.issparse(data.X) and n_observed < len(data.tasks) * data.n_features
+    is_scarce = not sparse.issparse(data.X) and weight_per_task(data) < data.n_features
     if not sparse.issparse(data.X) and data.n_rows < data.n_features and data.n_rows <= _MAX_ROW_SPACE:
         data, directions, centre = to_row_space(data, total_row_weights(data) if fit_intercept else None)
     pool_scales = alpha_common is not None
