@@ -1,0 +1,46 @@
+"""skmtl as a user calls it: ``(problem) -> (coef, intercept, seconds)``, validation of the input included."""
+
+from __future__ import annotations
+
+import warnings
+from time import perf_counter
+
+import numpy as np
+
+from skmtl import LowRankClassifier, LowRankRegressor
+
+
+def estimator(problem, tol=1e-6):
+    """The unfitted estimator for a problem; targets are not rescaled, so that objectives compare."""
+    if problem.kind == "binary":
+        return LowRankClassifier(n_components=problem.n_components, alpha=problem.alpha, tol=tol)
+    return LowRankRegressor(n_components=problem.n_components, alpha=problem.alpha, tol=tol, scale_targets=None)
+
+
+def handed_over(problem):
+    """X and y in the form for `fit`: arrays for shared rows, dicts of tables for own rows (views, no copies)."""
+    if problem.task_of_row is None:
+        return problem.X, problem.y
+    pairs = list(problem.tasks())
+    return {t: X for t, (X, _) in enumerate(pairs)}, {t: y for t, (_, y) in enumerate(pairs)}
+
+
+def low_rank(problem):
+    """`LowRankRegressor` or `LowRankClassifier`."""
+    X, y = handed_over(problem)
+    model = estimator(problem)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        start = perf_counter()
+        model.fit(X, y)
+        seconds = perf_counter() - start
+    if isinstance(model.coef_, dict):
+        coef = np.stack([np.ravel(model.coef_[t]) for t in model.tasks_])
+        intercept = np.array([float(np.ravel(model.intercept_[t])[0]) for t in model.tasks_])
+    else:
+        coef = np.stack([np.ravel(c) for c in model.coef_])
+        intercept = np.array([float(np.ravel(b)[0]) for b in model.intercept_])
+    return coef, intercept, seconds
+
+
+METHODS = {"skmtl": low_rank}
