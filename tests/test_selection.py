@@ -201,11 +201,13 @@ def test_validation_curve(model, y):
 
 
 def test_learning_curve_display(model, y):
+    pytest.importorskip("matplotlib")
     display = LearningCurveDisplay.from_estimator(model, X, y, cv=CV, train_sizes=[0.5, 1.0], error_score="raise")
     assert display.test_scores.shape == (2, 3)
 
 
 def test_validation_curve_display(model, y):
+    pytest.importorskip("matplotlib")
     display = ValidationCurveDisplay.from_estimator(
         model, X, y, param_name="alpha", param_range=[0.1, 1.0], cv=CV, error_score="raise"
     )
