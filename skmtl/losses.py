@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr, expit
 
-#: A linear predictor beyond this is as good as infinite for exp in double precision.
-_MAX_LOG = 700.0
+#: A log mean beyond this is as good as infinite; curvatures that large still make solvable systems.
+_MAX_LOG = 60.0
 
 
 class SquaredLoss:

@@ -93,7 +93,7 @@ def test_fenchel_young_holds_with_equality_at_the_gradient(kind):
 def test_far_away_everything_stays_finite_and_silent(kind, size):
     loss, (y, raw) = LOSSES[kind], points(kind)
     if kind == "count" and size > 0:
-        size = 600.0  # exp overflows a double at 709
+        size = 600.0
     for array in (*loss.evaluate(y, raw + size), loss.inverse_link(raw + size)):
         assert np.all(np.isfinite(array))
 
