@@ -34,15 +34,6 @@ def one_model_per_task(problem):
 METHODS: dict[str, Callable] = {**ours.METHODS, "one model per task": one_model_per_task}
 
 
-def error(problem, coef, intercept) -> float:
-    """Root mean squared error, or the share of wrong classes, on the held-out rows."""
-    raw = problems.linear_predictor(problem.X_test, problem.task_test, coef, intercept)
-    seen = ~np.isnan(problem.y_test)
-    if problem.kind == "binary":
-        return float(np.mean((raw[seen] > 0) != problem.y_test[seen]))
-    return float(np.sqrt(np.mean((raw[seen] - problem.y_test[seen]) ** 2)))
-
-
 def gram_seconds(X, repeats: int) -> float:
     """Best time of one ``X.T @ X``."""
     times = []
@@ -68,7 +59,7 @@ def main(arguments=None) -> None:
         unit = gram_seconds(problem.X, options.repeats)
         for method, run in METHODS.items():
             coef, intercept, seconds = min((run(problem) for _ in range(options.repeats)), key=lambda done: done[2])
-            test = error(problem, coef, intercept)
+            test = problem.test_error(coef, intercept)
             print(f"{name:24s} {method:20s} {seconds:9.4f} {seconds / unit:9.1f} {test:11.4f}", flush=True)
 
 

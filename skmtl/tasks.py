@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-#: What a task may be; the first three letters of every error message about ``kinds``.
+#: What a task may be.
 KINDS = ("regression", "binary", "multiclass", "count")
 
 
