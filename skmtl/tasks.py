@@ -60,6 +60,8 @@ class TaskData:
         Weight of every observation (sample weight times class weight); >= 0.
     task_weights : float64 ndarray of shape (n_tasks,), or None for ones
         Further factor on every observation of a task.
+    rows : intp ndarray of shape (n_rows,), or None where they are all
+        Positions, among the rows that were handed over, of those that hold an observation.
     """
 
     X: NDArray | sparse.csr_matrix | sparse.csr_array
@@ -68,6 +70,7 @@ class TaskData:
     task_of_row: NDArray | None = None
     weights: NDArray | None = None
     task_weights: NDArray | None = None
+    rows: NDArray | None = None
 
     @property
     def n_rows(self) -> int:

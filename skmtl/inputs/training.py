@@ -69,12 +69,12 @@ def as_task_data(
         Naming the task, what was given and what is allowed.
     """
     form, features, observed, weights = _read(estimator, X, y, sample_weight, task_col, reset)
-    features, observed, weights = drop_unobserved(features, observed, weights)
+    features, observed, weights, rows = drop_unobserved(features, observed, weights)
     tasks, targets = encode(observed, rules)
-    rows = observed.task_of_row
-    weights = class_weights(class_weight, tasks, targets, rows, weights)
-    factors = task_weights(task_weight, tasks, targets, rows, weights)
-    return TaskData(features, tasks, targets, rows, weights, factors), form
+    task_of_row = observed.task_of_row
+    weights = class_weights(class_weight, tasks, targets, task_of_row, weights)
+    factors = task_weights(task_weight, tasks, targets, task_of_row, weights)
+    return TaskData(features, tasks, targets, task_of_row, weights, factors, rows), form
 
 
 def _read(

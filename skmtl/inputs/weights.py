@@ -69,8 +69,12 @@ def own_weights(sample_weight: Any, names: tuple[Hashable, ...], sizes: NDArray)
     return np.concatenate(parts)
 
 
-def drop_unobserved(X: Any, observed: Observed, weights: NDArray | None) -> tuple[Any, Observed, NDArray | None]:
+def drop_unobserved(
+    X: Any, observed: Observed, weights: NDArray | None
+) -> tuple[Any, Observed, NDArray | None, NDArray | None]:
     """Everything without what must act as if absent: weight zero, and labelled rows without a target.
+
+    Returns X, targets and weights, and the positions of the rows that are left, None for all.
 
     Raises
     ------
@@ -95,12 +99,13 @@ def drop_unobserved(X: Any, observed: Observed, weights: NDArray | None) -> tupl
             observed = observed.writable()
             observed.values[absent] = np.nan
         weights = np.where(absent, 0.0, weights) if absent.any() else weights
-    if not keep.all():
-        X, observed = X[np.flatnonzero(keep)], observed.take(keep)
-        weights = None if weights is None else weights[keep]
+    rows = None if keep.all() else np.flatnonzero(keep)
+    if rows is not None:
+        X, observed = X[rows], observed.take(rows)
+        weights = None if weights is None else weights[rows]
     if weights is not None:
         _require_observations(observed, "has zero weights only; at least one of its observations needs a weight > 0")
-    return X, observed, weights
+    return X, observed, weights, rows
 
 
 def class_weights(

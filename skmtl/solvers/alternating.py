@@ -62,6 +62,35 @@ class Descent:
     reason: str
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """Data made ready for fits that differ in rank, `alpha` and the value of `alpha_common` only.
+
+    Attributes
+    ----------
+    formulation : Formulation
+    gradient : ndarray of shape (n_features, n_outputs)
+        Of the loss in W at the null model.
+    preconditioner : Preconditioner
+    """
+
+    formulation: Formulation
+    gradient: NDArray
+    preconditioner: Preconditioner
+
+    @property
+    def largest_alpha(self) -> float:
+        """From this `alpha` on the shared part is zero (next to intercepts alone)."""
+        return spectral_norm(self.gradient)
+
+
+def prepare(formulation: Formulation) -> Prepared:
+    """The passes over the data that precede the first step, done once for any number of fits."""
+    null = null_point(formulation.problem)
+    gradient = formulation.problem.coefficient_gradient(null.slopes)
+    return Prepared(formulation, gradient, curvature_preconditioner(formulation.problem, null))
+
+
 def solve(
     data: TaskData,
     *,
@@ -99,8 +128,43 @@ def solve(
     -------
     Solution
     """
-    formulation = formulate(data, alpha, alpha_common, alpha_own, fit_intercept, scale_targets)
-    problem = formulation.problem
+    prepared = prepare(formulate(data, alpha, alpha_common, alpha_own, fit_intercept, scale_targets))
+    return solve_prepared(
+        prepared,
+        n_components=n_components,
+        alpha=alpha,
+        alpha_common=alpha_common,
+        max_iter=max_iter,
+        tol=tol,
+        n_init=n_init,
+        random_state=random_state,
+        start=start,
+        n_jobs=n_jobs,
+        report=report,
+    )
+
+
+def solve_prepared(
+    prepared: Prepared,
+    *,
+    n_components: int | None,
+    alpha: float,
+    alpha_common: float | None = None,
+    max_iter: int = 500,
+    tol: float = 1e-6,
+    n_init: int = 1,
+    random_state: np.random.RandomState | None = None,
+    start: Solution | None = None,
+    n_jobs: int | None = None,
+    report: Report | None = None,
+) -> Solution:
+    """As `solve`, on data made ready; `alpha_common` is None exactly where it was None there."""
+    problem = prepared.formulation.problem
+    # A strength below rounding is as good as none, and leaves the systems of the factor step solvable.
+    floor = _WEAKEST * float(np.linalg.norm(prepared.gradient))
+    common = np.inf if alpha_common is None else alpha_common
+    problem = replace(problem, penalties=replace(problem.penalties, shared=max(alpha, floor), common=common))
+    formulation = replace(prepared.formulation, problem=problem)
     limit = min(problem.X.shape[1], problem.n_outputs)
     rank = limit if n_components is None else min(n_components, limit)
     if not np.isfinite(problem.penalties.shared):
@@ -108,20 +172,13 @@ def solve(
     first = min(rank, _FIRST_RANK) if n_components is None else rank
     settings = Settings(rank, rank < limit, first, tol, max_iter)
     null = null_point(problem)
-    gradient = problem.coefficient_gradient(null.slopes)
-    # A strength below rounding is as good as none, and leaves the systems of the factor step solvable.
-    floor = _WEAKEST * float(np.linalg.norm(gradient))
-    if problem.penalties.shared < floor:
-        problem = replace(problem, penalties=replace(problem.penalties, shared=floor))
-        formulation, null = replace(formulation, problem=problem), null_point(problem)
-    preconditioner = curvature_preconditioner(problem, null)
     rng = np.random.RandomState(0) if random_state is None else random_state
-    starts = _starts(formulation, preconditioner, gradient, settings, n_init, rng, start)
+    starts = _starts(formulation, prepared.preconditioner, prepared.gradient, settings, n_init, rng, start)
     if len(starts) == 1:
-        best = _descend(problem, preconditioner, null, starts[0], settings, report or _silent)
+        best = _descend(problem, prepared.preconditioner, null, starts[0], settings, report or _silent)
     else:
         descents = Parallel(n_jobs=n_jobs, prefer="threads")(
-            delayed(_descend)(problem, preconditioner, null, columns, settings, _silent) for columns in starts
+            delayed(_descend)(problem, prepared.preconditioner, null, columns, settings, _silent) for columns in starts
         )
         best = min(descents, key=lambda descent: descent.point.value)
     return _finish(formulation, best, n_components if n_components is not None else limit)

@@ -91,28 +91,93 @@ def is_long(data: TaskData) -> bool:
     return data.n_rows > 1.3 * len(data.tasks) * data.n_features
 
 
+@dataclass(frozen=True)
+class Moments:
+    """Sums over weighted rows, which say all of complete squared targets; x and y are taken from an origin.
+
+    Attributes
+    ----------
+    origin : tuple of ndarrays of shape (n_features,) and (n_tasks,)
+    total : float
+        Sum of the row weights.
+    x_sum, y_sum : ndarrays of shape (n_features,) and (n_tasks,)
+    gram, cross : ndarrays of shape (n_features, n_features) and (n_features, n_tasks)
+        ``sum x x'`` and ``sum x y'``.
+    squares : ndarray of shape (n_tasks,)
+        ``sum y^2``.
+    """
+
+    origin: tuple[NDArray, NDArray]
+    total: float
+    x_sum: NDArray
+    y_sum: NDArray
+    gram: NDArray
+    cross: NDArray
+    squares: NDArray
+
+    def __sub__(self, other: Moments) -> Moments:
+        """Without some of the rows, whose moments about the same origin are `other`."""
+        return Moments(
+            self.origin,
+            self.total - other.total,
+            self.x_sum - other.x_sum,
+            self.y_sum - other.y_sum,
+            self.gram - other.gram,
+            self.cross - other.cross,
+            self.squares - other.squares,
+        )
+
+    def centred(self) -> tuple[NDArray, NDArray, NDArray, NDArray, NDArray]:
+        """Means of x and y; gram, cross and squares about them."""
+        x, y = self.x_sum / self.total, self.y_sum / self.total
+        return (
+            self.origin[0] + x,
+            self.origin[1] + y,
+            self.gram - np.outer(self.x_sum, x),
+            self.cross - np.outer(self.x_sum, y),
+            np.maximum(self.squares - self.y_sum * y, 0.0),
+        )
+
+
+def complete_moments(data: TaskData, fit_intercept: bool, origin: tuple[NDArray, NDArray] | None = None) -> Moments:
+    """Moments of complete targets in one pass over chunks of rows; the origin is the mean unless given."""
+    ones = np.ones(data.n_rows) if data.weights is None else data.weights
+    total = float(ones.sum())
+    if origin is None and fit_intercept:
+        origin = column_means(data.X, data.weights), ones @ data.y / total
+    if origin is None:
+        origin = np.zeros(data.n_features), np.zeros(len(data.tasks))
+    gram, cross, squares = _moments(data, *origin, data.weights)
+    x_sum = np.asarray(ones @ data.X).ravel() - total * origin[0]
+    return Moments(origin, total, x_sum, ones @ data.y - total * origin[1], gram, cross, squares)
+
+
 def compress_complete(
-    data: TaskData, penalties: Penalties, fit_intercept: bool, scale_targets: str | None, pool_scales: bool
+    data: TaskData,
+    moments: Moments,
+    penalties: Penalties,
+    fit_intercept: bool,
+    scale_targets: str | None,
+    pool_scales: bool,
 ) -> tuple[Compressed, NDArray]:
     """Complete squared targets: from n rows to at most n_features, and the scale of every task."""
-    n_tasks = len(data.tasks)
-    row_weights = data.weights
-    total = float(data.n_rows if row_weights is None else row_weights.sum())
-    centre = column_means(data.X, row_weights) if fit_intercept else np.zeros(data.n_features)
-    ones = np.ones(data.n_rows) if row_weights is None else row_weights
-    target_means = ones @ data.y / total if fit_intercept else np.zeros(n_tasks)
-    gram, moments, squares = _moments(data, centre, target_means, row_weights)
+    n_tasks, total = len(data.tasks), moments.total
+    means = moments.origin[1] + moments.y_sum / total
+    if fit_intercept:
+        centre, target_means, gram, cross, squares = moments.centred()
+    else:
+        centre, target_means = np.zeros(data.n_features), np.zeros(n_tasks)
+        gram, cross, squares = moments.gram, moments.cross, moments.squares
     scales = np.ones(n_tasks)
     if scale_targets is not None:
         # About its mean, whether or not an intercept is fitted.
-        shift = 0.0 if fit_intercept else (ones @ data.y / total) ** 2
+        shift = 0.0 if fit_intercept else means**2
         deviations = np.sqrt(np.maximum(squares / total - shift, 0.0))
-        magnitudes = np.abs(ones @ data.y / total)
-        scales = np.where(deviations > 1e-12 * magnitudes, deviations, 1.0)
+        scales = np.where(deviations > 1e-12 * np.abs(means), deviations, 1.0)
         if pool_scales:
             scales = np.full(n_tasks, np.sqrt(np.mean(scales**2)))
     per_task = (np.ones(n_tasks) if data.task_weights is None else data.task_weights) / total
-    rows, targets = _factor_moments(gram[np.newaxis], (moments / scales)[np.newaxis])
+    rows, targets = _factor_moments(gram[np.newaxis], (cross / scales)[np.newaxis])
     rows, targets = rows[0], targets[0]
     constant = 0.5 * float(np.sum(per_task * np.maximum(squares / scales**2 - np.sum(targets**2, axis=0), 0.0)))
     weights: NDArray | float = float(per_task[0])

@@ -32,6 +32,8 @@ from skmtl.solvers.build import (
 )
 from skmtl.solvers.compression import (
     Compressed,
+    Moments,
+    complete_moments,
     compress_complete,
     compress_labelled,
     is_complete_squared,
@@ -88,8 +90,9 @@ def formulate(
     alpha_own: float | None,
     fit_intercept: bool,
     scale_targets: str | None,
+    moments: Moments | None = None,
 ) -> Formulation:
-    """Choose the formulation by the data at hand."""
+    """Choose the formulation by the data at hand; `moments` stand for the rows of complete squared targets."""
     penalties = Penalties(
         alpha, np.inf if alpha_common is None else alpha_common, np.inf if alpha_own is None else alpha_own
     )
@@ -101,11 +104,13 @@ def formulate(
     directions = centre = compressed = None
     # Observations against features, before either is compressed.
     is_scarce = not sparse.issparse(data.X) and weight_per_task(data) < data.n_features
-    if not sparse.issparse(data.X) and data.n_rows < data.n_features and data.n_rows <= _MAX_ROW_SPACE:
+    is_wide = data.n_rows < data.n_features and data.n_rows <= _MAX_ROW_SPACE
+    if moments is None and not sparse.issparse(data.X) and is_wide:
         data, directions, centre = to_row_space(data, total_row_weights(data) if fit_intercept else None)
     pool_scales = alpha_common is not None
-    if is_complete_squared(data):
-        compressed, scales = compress_complete(data, penalties, fit_intercept, scale_targets, pool_scales)
+    if moments is not None or is_complete_squared(data):
+        moments = complete_moments(data, fit_intercept) if moments is None else moments
+        compressed, scales = compress_complete(data, moments, penalties, fit_intercept, scale_targets, pool_scales)
         problem = compressed.problem
     else:
         blocks, scales = make_blocks(data, scale_targets, np.nan if pool_scales else None)
