@@ -1,6 +1,13 @@
 """Multi-task learning for scikit-learn: several targets learned jointly, ordinary predictors handed back."""
 
-from skmtl.estimators import LowRankClassifier, LowRankMultiTask, LowRankRegressor
+from skmtl.estimators import (
+    LowRankClassifier,
+    LowRankClassifierCV,
+    LowRankMultiTask,
+    LowRankMultiTaskCV,
+    LowRankRegressor,
+    LowRankRegressorCV,
+)
 from skmtl.model_selection import TaskKFold, stack_tasks
 from skmtl.predictors import split
 from skmtl.scoring import MultiTaskScorer, TaskScorer
@@ -10,8 +17,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "LowRankClassifier",
+    "LowRankClassifierCV",
     "LowRankMultiTask",
+    "LowRankMultiTaskCV",
     "LowRankRegressor",
+    "LowRankRegressorCV",
     "MultiTaskScorer",
     "TaskKFold",
     "TaskScorer",

@@ -80,6 +80,27 @@ class TaskData:
     def n_features(self) -> int:
         return self.X.shape[1]
 
+    def take(self, rows: NDArray, tasks: NDArray) -> TaskData:
+        """Some of the rows and some of the tasks (ascending positions); other tasks' labelled rows are left out."""
+        everything = len(tasks) == len(self.tasks)
+        task_of_row = None
+        if self.task_of_row is not None:
+            place = np.full(len(self.tasks), -1)
+            place[tasks] = np.arange(len(tasks))
+            rows = rows if everything else rows[place[self.task_of_row[rows]] >= 0]
+            task_of_row = place[self.task_of_row[rows]]
+        by_task = self.task_of_row is None and not everything
+        weights = None if self.weights is None else self.weights[rows]
+        return TaskData(
+            self.X[rows],
+            tuple(self.tasks[t] for t in tasks),
+            self.y[np.ix_(rows, tasks)] if by_task else self.y[rows],
+            task_of_row,
+            weights[:, tasks] if weights is not None and weights.ndim == 2 and by_task else weights,
+            None if self.task_weights is None else self.task_weights[tasks],
+            rows if self.rows is None else self.rows[rows],
+        )
+
     @property
     def output_offsets(self) -> NDArray:
         """Offsets (n_tasks + 1,): task t owns output columns offsets[t]:offsets[t + 1]."""

@@ -31,6 +31,7 @@ FLOOR = {
     "scoring": 2,
     "single_task": 2,
     "solvers": 3,
+    "tuning": 4,
     "model_selection": 3,
     "estimators": 4,
     "transfer": 4,

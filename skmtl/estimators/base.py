@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from skmtl.estimators.attributes import OPTIONAL, fitted_attributes
 from skmtl.estimators.callbacks import CallbackSupportMixin, FitProgress, with_callbacks
 from skmtl.estimators.parameters import check_parameters
 from skmtl.estimators.responses import Parts, decisions, linear_predictors, predictions, probabilities
-from skmtl.inputs import Query, TargetRules, as_task_data, scored_targets
+from skmtl.inputs import Form, Query, TargetRules, as_task_data, scored_targets
 from skmtl.inputs.features import is_dict_of_tables
 from skmtl.predictors import make_predictors
 from skmtl.scoring import mean_score, score_task
@@ -53,6 +54,16 @@ def _learned_from_features(reader: Any) -> dict[str, Any]:
     return {name: getattr(reader, name) for name in names if hasattr(reader, name)}
 
 
+@dataclass(frozen=True)
+class Given:
+    """What `fit` was handed: features, targets and groups as they came, and the form that they have."""
+
+    X: Any
+    y: Any
+    groups: Any
+    form: Form
+
+
 class JointLinearModel(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """Mixin for estimators whose tasks share one `Solution`.
 
@@ -62,7 +73,11 @@ class JointLinearModel(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tr
     def _rules(self) -> TargetRules:
         raise NotImplementedError
 
-    def _solve(self, data: TaskData, start: Solution | None, report: Any) -> Solution:
+    def _check_parameters(self) -> None:
+        check_parameters(self)
+
+    def _solve(self, data: TaskData, given: Given, report: Any) -> tuple[Solution | None, dict[str, Any]]:
+        """The joint model, None if none is wanted, and further fitted attributes."""
         raise NotImplementedError
 
     @with_callbacks
@@ -94,7 +109,10 @@ or (where X is one) a dict, default=None
         ConvergenceWarning
             If the solver stopped before `tol` was reached.
         """
-        check_parameters(self)
+        return self._fit(X, y, sample_weight)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any = None) -> Any:
+        self._check_parameters()
         # What is learned from X goes to a copy: a failure leaves an earlier fit as it was.
         reader: Any = copy.copy(self)
         data, form = as_task_data(
@@ -108,13 +126,15 @@ or (where X is one) a dict, default=None
             task_weight=self.task_weight,
         )
         progress = FitProgress(self, X, y)
-        solution = self._solve(data, self._start(data), progress.report)
-        fitted = _learned_from_features(reader) | fitted_attributes(solution, data.tasks, form)
+        solution, fitted = self._solve(data, Given(X, y, groups, form), progress.report)
+        fitted |= _learned_from_features(reader)
+        if solution is not None:
+            fitted |= fitted_attributes(solution, data.tasks, form)
         self._learn(fitted)
         progress.finish(X, y, fitted)
-        convergence = solution.convergence
+        convergence = None if solution is None else solution.convergence
         if convergence is not None and not convergence.converged:
-            warnings.warn(convergence.reason, ConvergenceWarning, stacklevel=3)
+            warnings.warn(convergence.reason, ConvergenceWarning, stacklevel=4)
         return self
 
     def _start(self, data: TaskData) -> Solution | None:

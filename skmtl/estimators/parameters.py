@@ -41,14 +41,41 @@ _RULES: dict[str, _Rule] = {
     "max_iter": (lambda v: _is_integer(v, 1), "an integer >= 1"),
     "tol": (_is_positive, "a finite number > 0"),
     "warm_start": (_is_bool, "True or False"),
+    "refit": (_is_bool, "True or False"),
+    "guard": (_is_bool, "True or False"),
+    "one_standard_error": (_is_bool, "True or False"),
     "verbose": (lambda v: _is_bool(v) or _is_integer(v, 0), "an integer >= 0, or a bool"),
 }
 
 
-def check_parameters(estimator: Any) -> None:
+#: Parameters that a cross-validated estimator chooses, unless they are given.
+TUNED = ("n_components", "alpha", "alpha_common", "alpha_own")
+
+
+def check_tuned_parameters(estimator: Any) -> None:
+    """As `check_parameters`, where each of `TUNED` may be "auto", a value, or a list of values."""
+    name = type(estimator).__name__
+    for parameter in TUNED:
+        value = getattr(estimator, parameter)
+        if isinstance(value, str) and value == "auto":
+            continue
+        is_allowed, allowed = _RULES[parameter]
+        values = value if isinstance(value, (list, tuple, np.ndarray)) else [value]
+        if not len(values):
+            raise ValueError(f"The parameter {parameter!r} of {name} is an empty list; give 'auto', or values to try.")
+        for one in values:
+            if not is_allowed(one):
+                raise ValueError(
+                    f"The parameter {parameter!r} of {name} must be 'auto', or {allowed}, or a list of such; "
+                    f"got {value!r}."
+                )
+    check_parameters(estimator, but=TUNED)
+
+
+def check_parameters(estimator: Any, but: tuple[str, ...] = ()) -> None:
     """ValueError that names the first parameter of `estimator` with a value that is not allowed."""
     for name, value in estimator.get_params(deep=False).items():
-        if name not in _RULES:
+        if name not in _RULES or name in but:
             continue
         is_allowed, allowed = _RULES[name]
         if not is_allowed(value):

@@ -147,7 +147,7 @@ def complete_moments(data: TaskData, fit_intercept: bool, origin: tuple[NDArray,
         origin = column_means(data.X, data.weights), ones @ data.y / total
     if origin is None:
         origin = np.zeros(data.n_features), np.zeros(len(data.tasks))
-    gram, cross, squares = _moments(data, *origin, data.weights)
+    gram, cross, squares = _moments(data, origin[0], origin[1], data.weights)
     x_sum = np.asarray(ones @ data.X).ravel() - total * origin[0]
     return Moments(origin, total, x_sum, ones @ data.y - total * origin[1], gram, cross, squares)
 

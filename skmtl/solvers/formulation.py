@@ -44,7 +44,7 @@ from skmtl.solvers.solution import Solution
 from skmtl.tasks import TaskData
 
 #: Row spaces of more rows than this are not formed.
-_MAX_ROW_SPACE = 5000
+MAX_ROW_SPACE = 5000
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def formulate(
     directions = centre = compressed = None
     # Observations against features, before either is compressed.
     is_scarce = not sparse.issparse(data.X) and weight_per_task(data) < data.n_features
-    is_wide = data.n_rows < data.n_features and data.n_rows <= _MAX_ROW_SPACE
+    is_wide = data.n_rows < data.n_features and data.n_rows <= MAX_ROW_SPACE
     if moments is None and not sparse.issparse(data.X) and is_wide:
         data, directions, centre = to_row_space(data, total_row_weights(data) if fit_intercept else None)
     pool_scales = alpha_common is not None

@@ -1,0 +1,167 @@
+"""What the cross-validated estimators have in common: tune, guard, fit the winner on everything."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from skmtl.estimators.attributes import fitted_attributes
+from skmtl.estimators.base import Given
+from skmtl.estimators.callbacks import with_callbacks
+from skmtl.estimators.low_rank import LowRankModel
+from skmtl.estimators.parameters import TUNED, check_tuned_parameters
+from skmtl.estimators.splits import data_splits, user_splits
+from skmtl.model_selection.default_splitter import as_rows
+from skmtl.scoring import MultiTaskScorer
+from skmtl.solvers import Solution, merge_solutions
+from skmtl.solvers.build import total_row_weights
+from skmtl.solvers.compression import to_row_space
+from skmtl.solvers.formulation import MAX_ROW_SPACE
+from skmtl.targets import take_rows
+from skmtl.tasks import Task, TaskData
+from skmtl.tuning import (
+    Candidate,
+    Evaluation,
+    FitOptions,
+    Scorer,
+    Space,
+    as_values,
+    choose,
+    cv_results,
+    harmed_tasks,
+    make_folds,
+    natural_scales,
+    search,
+)
+
+
+class LowRankModelCV(LowRankModel):
+    """A joint linear model whose rank and strengths are chosen by cross-validation."""
+
+    def _check_parameters(self) -> None:
+        check_tuned_parameters(self)
+
+    @with_callbacks
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Any:
+        """Choose rank and strengths by cross-validation, then learn all tasks jointly.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features), or dict of {task: such a table}
+            A dict gives every task its own rows. With `task_col`, one column of X holds the task of each row.
+        y : dict of {task: array-like}, TaskTargets, DataFrame, or array-like of shape (n_samples,) or \
+(n_samples, n_tasks)
+            Missing targets are NaN, None, NaT or pandas' NA.
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), TaskTargets, DataFrame, \
+or (where X is one) a dict, default=None
+            Weights >= 0, of the fits and of the held-out losses.
+        groups : array-like of shape (n_samples,), default=None
+            For splitters that need them, such as :class:`~sklearn.model_selection.GroupKFold`.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            Before any work, naming the parameter or the task, what was given and what is allowed; or if no
+            fold has something to train and something to test on.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the final fit stopped before `tol` was reached.
+        """
+        return self._fit(X, y, sample_weight, groups)
+
+    def _solve(self, data: TaskData, given: Given, report: Any) -> tuple[Solution | None, dict[str, Any]]:
+        given_splits = user_splits(self, given)
+        kept, splits = data_splits(given_splits, data)
+        options = FitOptions(self.fit_intercept, getattr(self, "scale_targets", "std"))
+        scales = natural_scales(data, options)
+        scorer = None if self.scoring is None else self._fold_scorer(data, given, [given_splits[k][1] for k in kept])
+        seen = data if scorer is not None else _in_row_space(data, self.fit_intercept)
+        folds = make_folds(seen, splits, scales.target, options)
+        evaluation = Evaluation(seen, folds, scorer, self.n_jobs)
+        space = Space(**{name: as_values(getattr(self, name)) for name in TUNED})
+        search(evaluation, space, scales)
+        chosen = choose(evaluation, self.one_standard_error)
+        guarded, alone = self._guarded(evaluation, chosen)
+        outcomes = list(evaluation.outcomes.values())
+        found = {
+            "cv_results_": cv_results(outcomes, [task.name for task in data.tasks]),
+            "best_index_": list(evaluation.outcomes).index(chosen),
+            "best_score_": evaluation.mean(chosen),
+            "best_params_": chosen.as_dict(),
+            "n_splits_": len(splits),
+            "guarded_": [data.tasks[t].name for t in guarded],
+            **{f"{name}_": value for name, value in chosen.as_dict().items()},
+        }
+        if not chosen.has_shared:
+            found["n_components_"] = 0
+        solution = self._refit(data, chosen, guarded, alone, report) if self.refit else None
+        return solution, found
+
+    def _guarded(self, evaluation: Evaluation, chosen: Candidate) -> tuple[NDArray, Candidate | None]:
+        """Tasks that an independent model serves clearly better, and that model."""
+        nobody = np.empty(0, dtype=np.intp)
+        alone = [one for one in evaluation.outcomes if one.alpha_own is not None and _shares_nothing(one)]
+        if not self.guard or not alone or _shares_nothing(chosen):
+            return nobody, None
+        best = evaluation.best(alone)
+        harmed = harmed_tasks(*evaluation.paired(chosen, best))
+        # With every task alone there is no joint model left to guard.
+        return (harmed, best) if len(harmed) < len(evaluation.data.tasks) else (nobody, None)
+
+    def _refit(
+        self, data: TaskData, chosen: Candidate, guarded: NDArray, alone: Candidate | None, report: Any
+    ) -> Solution:
+        if not len(guarded) or alone is None:
+            return self._solve_at(data, chosen.as_dict(), report)
+        rows = np.arange(data.n_rows)
+        others = np.setdiff1d(np.arange(len(data.tasks)), guarded)
+        joint = self._solve_at(data.take(rows, others), chosen.as_dict(), report)
+        independent = self._solve_at(data.take(rows, guarded), alone.as_dict(), None)
+        return merge_solutions(data.tasks, [(others, joint), (guarded, independent)])
+
+    def _fold_scorer(self, data: TaskData, given: Given, tests: list[NDArray]) -> Scorer:
+        """`scoring` as a function of a fold and its solution, on the rows as they were handed over."""
+        names = [task.name for task in data.tasks]
+        scoring: Any = self.scoring
+        if isinstance(scoring, str):
+            scoring = dict.fromkeys(names, scoring)
+        if isinstance(scoring, Mapping):
+            scoring = MultiTaskScorer(scoring)
+        X, y = as_rows(given.X, given.y)
+
+        def score(place: int, solution: Solution) -> tuple[float, NDArray]:
+            model = self._fitted_copy(solution, data.tasks, given)
+            scored = scoring(model, take_rows(X, tests[place]), take_rows(y, tests[place]))
+            if not isinstance(scored, Mapping):
+                return float(scored), np.full(len(names), np.nan)
+            by_task = np.array([scored.get(name, np.nan) for name in names], dtype=float)
+            return float(scored["mean"] if "mean" in scored else np.nanmean(by_task)), by_task
+
+        return score
+
+    def _fitted_copy(self, solution: Solution, tasks: tuple[Task, ...], given: Given) -> Any:
+        model = copy.copy(self)
+        model._learn(fitted_attributes(solution, tasks, given.form))
+        return model
+
+
+def _shares_nothing(candidate: Candidate) -> bool:
+    return not candidate.has_shared and candidate.alpha_common is None
+
+
+def _in_row_space(data: TaskData, fit_intercept: bool) -> TaskData:
+    """A dense X of fewer rows than columns, written in its row space once for all folds."""
+    if sparse.issparse(data.X) or data.n_rows >= data.n_features or data.n_rows > MAX_ROW_SPACE:
+        return data
+    return to_row_space(data, total_row_weights(data) if fit_intercept else None)[0]

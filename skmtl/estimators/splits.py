@@ -1,0 +1,89 @@
+"""The folds of a cross-validated estimator: the user's splits of the rows handed over, as rows of `TaskData`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import is_classifier
+from sklearn.model_selection import check_cv
+
+from skmtl.estimators.base import Given
+from skmtl.inputs.features import is_dict_of_tables
+from skmtl.model_selection.default_splitter import default_splitter
+from skmtl.targets import TaskTargets, is_named
+from skmtl.tasks import TaskData
+
+Splits = list[tuple[NDArray, NDArray]]
+
+
+def user_splits(estimator: Any, given: Given) -> Splits:
+    """Positions (train, test) of the rows handed over, by the estimator's `cv`; a dict of tables counts as stacked.
+
+    Raises
+    ------
+    ValueError
+        If `cv` is none, or a fold has no row to train or to test on.
+    """
+    X, y, groups = given.X, given.y, given.groups
+    if is_dict_of_tables(X):
+        sizes = [table.shape[0] if hasattr(table, "shape") else len(table) for table in X.values()]
+        y = np.concatenate([_as_labels(y[task]) for task in X])
+        X = np.zeros((sum(sizes), 1))
+        # Tasks are known from the tables: a column per task would grow with n_rows x n_tasks.
+        groups = np.repeat(np.arange(len(sizes)), sizes) if groups is None else groups
+        cv = default_splitter(estimator.cv, estimator, X, {"every task": y})
+    else:
+        y = TaskTargets(y) if is_named(y) else y
+        cv = default_splitter(estimator.cv, estimator, X, y)
+    if isinstance(cv, int | np.integer) or cv is None:
+        cv = check_cv(5 if cv is None else cv, y, classifier=is_classifier(estimator))
+    else:
+        cv = check_cv(cv)
+    splits = [(_positions(train), _positions(test)) for train, test in cv.split(X, y, groups)]
+    if not splits:
+        raise ValueError(f"cv={estimator.cv!r} gives no fold at all.")
+    for number, parts in enumerate(splits):
+        for part, rows in zip(("train", "test"), parts, strict=True):
+            if not len(rows):
+                raise ValueError(f"Fold {number} of cv={estimator.cv!r} has no row to {part} on.")
+    return splits
+
+
+def data_splits(splits: Splits, data: TaskData) -> tuple[list[int], Splits]:
+    """The same splits as rows of `data`, which leaves out rows without an observation.
+
+    Returns
+    -------
+    kept : list of int
+        Which of `splits` have an observation to train and one to test on.
+    splits : list of pairs of ndarrays
+        Those, as positions in `data`.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    kept, mapped = list(range(len(splits))), splits
+    if data.rows is not None:
+        place = np.full(1 + max(max(rows.max() for rows in pair) for pair in splits), -1)
+        inside = data.rows[data.rows < len(place)]
+        place[inside] = np.arange(len(inside))
+        pairs = [tuple(place[rows][place[rows] >= 0] for rows in pair) for pair in splits]
+        kept = [number for number, (train, test) in enumerate(pairs) if len(train) and len(test)]
+        mapped = [(pairs[number][0], pairs[number][1]) for number in kept]
+    if not kept:
+        raise ValueError("No fold has both a target to train and a target to test on; give another cv.")
+    return kept, mapped
+
+
+def _as_labels(column: Any) -> NDArray:
+    """Targets of one task, only to be told apart."""
+    return np.asarray(column, dtype=object).reshape(-1)
+
+
+def _positions(rows: Any) -> NDArray:
+    rows = np.asarray(rows)
+    return np.flatnonzero(rows) if rows.dtype == bool else rows

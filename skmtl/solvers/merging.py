@@ -1,0 +1,46 @@
+"""Solutions of disjoint sets of tasks as one, in the order of all tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmtl.solvers.solution import Solution
+from skmtl.tasks import Task
+
+
+def merge_solutions(tasks: Sequence[Task], parts: Sequence[tuple[NDArray, Solution]]) -> Solution:
+    """One solution for all tasks.
+
+    Parameters
+    ----------
+    tasks : sequence of Task
+        All of them.
+    parts : sequence of (positions, Solution)
+        Positions in `tasks` of the tasks of each solution. Basis, common part, objective and certificate are
+        those of the first; what the others' tasks have is own part throughout. Tasks of no solution get zeros.
+    """
+    widths = np.array([task.n_outputs for task in tasks])
+    offsets = np.concatenate([[0], np.cumsum(widths)])
+    first = parts[0][1]
+    n_features, n_outputs = len(first.coef), int(offsets[-1])
+    factors = np.zeros((first.factors.shape[0], n_outputs))
+    coef, intercept, scales = np.zeros((n_features, n_outputs)), np.zeros(n_outputs), np.ones(len(tasks))
+    own = None if first.own is None and len(parts) == 1 else np.zeros((n_features, n_outputs))
+    for place, (positions, solution) in enumerate(parts):
+        outputs = np.concatenate([np.arange(offsets[t], offsets[t + 1]) for t in positions])
+        coef[:, outputs], intercept[outputs] = solution.coef, solution.intercept
+        scales[positions] = solution.target_scale
+        if place == 0:
+            factors[:, outputs] = solution.factors
+            if own is not None and solution.own is not None:
+                own[:, outputs] = solution.own
+        elif own is not None:
+            own[:, outputs] = solution.coef
+            if first.common is not None:
+                # Own parts stand beside the common one, which single outputs have.
+                own[:, outputs] -= first.common[:, np.newaxis] * (np.repeat(widths[positions], widths[positions]) == 1)
+    return replace(first, factors=factors, coef=coef, intercept=intercept, own=own, target_scale=scales)

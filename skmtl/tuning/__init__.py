@@ -1,0 +1,24 @@
+"""Rank and strengths by cross-validation: candidates, their fits on the folds, and the search among them."""
+
+from skmtl.tuning.candidates import Candidate, Space, as_values
+from skmtl.tuning.evaluation import Evaluation, Scorer
+from skmtl.tuning.folds import FitOptions, make_folds
+from skmtl.tuning.guard import harmed_tasks
+from skmtl.tuning.results import choose, cv_results
+from skmtl.tuning.scales import natural_scales
+from skmtl.tuning.search import search
+
+__all__ = [
+    "Candidate",
+    "Evaluation",
+    "FitOptions",
+    "Scorer",
+    "Space",
+    "as_values",
+    "choose",
+    "cv_results",
+    "harmed_tasks",
+    "make_folds",
+    "natural_scales",
+    "search",
+]

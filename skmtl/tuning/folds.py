@@ -1,0 +1,281 @@
+"""The folds: every candidate fitted on the training part, from the fit of a near one, and its held-out losses.
+
+Complete squared targets are seen through moments: those of a training part are the moments of all rows minus those
+of the test part, so that all folds together need one pass over the data. Elsewhere a fold works on its rows.
+
+A task whose training part has no target, or lacks one of its classes, sits out the fold: it is neither fitted nor
+judged there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from skmtl.matrix import FeatureMatrix
+from skmtl.solvers import (
+    Moments,
+    Prepared,
+    Solution,
+    complete_moments,
+    formulate,
+    is_complete_squared,
+    merge_solutions,
+    prepare,
+    solve_prepared,
+)
+from skmtl.solvers.build import make_blocks, output_order
+from skmtl.tasks import TaskData
+from skmtl.tuning.candidates import Candidate
+
+#: A fit on a fold is as exact as held-out losses can tell.
+_TOLERANCE = 1e-4
+_MAX_ITER = 100
+#: Doubles of training data that all folds together keep between candidates.
+_KEPT_ELEMENTS = 1 << 27
+#: Ranks beyond this are all the same distance from a low one.
+_NO_LIMIT = 1000
+#: Starts that a fold remembers.
+_N_STARTS = 12
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What the fits of all candidates have in common.
+
+    Attributes
+    ----------
+    fit_intercept : bool
+    scale_targets : {"std", None}
+    """
+
+    fit_intercept: bool
+    scale_targets: str | None
+
+
+class HeldOut:
+    """Test rows of some tasks, and the loss of a solution on them.
+
+    Parameters
+    ----------
+    data : TaskData
+        Of the test rows; every task has a target.
+    columns : intp ndarray of shape (n_outputs,)
+        Outputs of the solutions that belong to the tasks of `data`.
+    scales : ndarray of shape (n_tasks,)
+        Units of the targets: a squared error is divided by the square.
+    """
+
+    def __init__(self, data: TaskData, columns: NDArray, scales: NDArray):
+        self.X = FeatureMatrix(data.X)
+        self.blocks, _ = make_blocks(data, None)
+        order = output_order(self.blocks, data)
+        self.outputs = [columns[order[block.outputs]] for block in self.blocks]
+        self.scales = [scales[block.tasks] for block in self.blocks]
+
+    def losses(self, solution: Solution) -> list[NDArray]:
+        """Loss of every observation, block by block, in the units of the objective."""
+        return [
+            block.evaluate(self._raw(solution, block, outputs))[0] / block.observations.spread(scale**2)
+            for block, outputs, scale in zip(self.blocks, self.outputs, self.scales, strict=True)
+        ]
+
+    def task_sums(self, values: Sequence[NDArray], n_tasks: int) -> tuple[NDArray, NDArray]:
+        """Weighted sum of `values` over the observations of every task, and the sum of the weights."""
+        sums, weights = np.zeros(n_tasks), np.zeros(n_tasks)
+        for block, value in zip(self.blocks, values, strict=True):
+            sums[block.tasks] = block.observations.task_sums(block.weighted(value))
+            weights[block.tasks] = block.weight_sums()
+        return sums, weights
+
+    def _raw(self, solution: Solution, block: Any, outputs: NDArray) -> NDArray:
+        single = block.observations.n_outputs == 1
+        if solution.own is not None:
+            raw = block.observations.coefficient_raw(self.X, solution.coef[:, outputs])
+        else:
+            basis, factors = solution.basis[:, : solution.rank], solution.factors[: solution.rank, outputs].T
+            if solution.common is not None and single:
+                basis = np.concatenate([basis, solution.common[:, np.newaxis]], axis=1)
+                factors = np.concatenate([factors, np.ones((len(factors), 1))], axis=1)
+            raw = block.observations.raw(self.X.times(basis), factors)
+        intercept = solution.intercept[outputs]
+        if not single:
+            intercept = intercept.reshape(-1, block.observations.n_outputs)
+        return raw + block.observations.spread(intercept)
+
+
+class Fold:
+    """One training part and its test part.
+
+    Attributes
+    ----------
+    tasks : intp ndarray
+        Tasks that are fitted here.
+    test_rows : intp ndarray
+    """
+
+    def __init__(
+        self,
+        data: TaskData,
+        train_rows: NDArray,
+        test_rows: NDArray,
+        scales: NDArray,
+        options: FitOptions,
+        moments: Moments | None,
+    ):
+        self._data, self._train_rows, self._options, self._moments = data, train_rows, options, moments
+        self.test_rows = test_rows
+        self.tasks = _trainable(data, train_rows)
+        judged = self.tasks[_n_targets(data, test_rows)[self.tasks] > 0]
+        self._judged = judged
+        self.held_out: HeldOut | None = None
+        if len(judged):
+            position = np.searchsorted(self.tasks, judged)
+            offsets = np.cumsum([0, *(data.tasks[t].n_outputs for t in self.tasks)])
+            columns = np.concatenate([np.arange(offsets[p], offsets[p + 1]) for p in position])
+            self.held_out = HeldOut(data.take(test_rows, judged), columns, scales[judged])
+        self._prepared: dict[tuple, Prepared] = {}
+        self._starts: dict[Candidate, Solution] = {}
+
+    def fit(self, candidate: Candidate) -> Solution:
+        """The candidate's model of the training part, its tasks being `tasks`."""
+        solution = solve_prepared(
+            self._prepare(candidate),
+            n_components=candidate.n_components,
+            alpha=candidate.alpha,
+            alpha_common=candidate.alpha_common,
+            max_iter=_MAX_ITER,
+            tol=_TOLERANCE,
+            start=self._start(candidate),
+        )
+        if candidate.has_shared and solution.rank:
+            empty = np.empty((len(solution.basis), 0))
+            self._starts.pop(candidate, None)
+            self._starts[candidate] = replace(solution, coef=empty, own=None, basis=solution.basis[:, : solution.rank])
+            while len(self._starts) > _N_STARTS:
+                del self._starts[next(iter(self._starts))]
+        return solution
+
+    def task_losses(self, solution: Solution, n_tasks: int) -> tuple[NDArray, NDArray]:
+        """Sums of held-out losses and of weights of every task, zero for tasks that are not judged here."""
+        sums, weights = np.zeros(n_tasks), np.zeros(n_tasks)
+        if self.held_out is not None:
+            judged = self.held_out.task_sums(self.held_out.losses(solution), len(self._judged))
+            sums[self._judged], weights[self._judged] = judged
+        return sums, weights
+
+    def paired_losses(self, one: Solution, other: Solution, n_tasks: int) -> NDArray:
+        """Sums over every task's test rows of w, w², w d and w d², d the difference in loss, shape (4, n_tasks)."""
+        result = np.zeros((4, n_tasks))
+        if self.held_out is not None:
+            pairs = zip(self.held_out.losses(one), self.held_out.losses(other), strict=True)
+            difference = [first - second for first, second in pairs]
+            n_judged = len(self._judged)
+            linear, weights = self.held_out.task_sums(difference, n_judged)
+            square, _ = self.held_out.task_sums([value**2 for value in difference], n_judged)
+            weight_squares, _ = self.held_out.task_sums(
+                [np.broadcast_to(block.weights, block.y.shape) for block in self.held_out.blocks], n_judged
+            )
+            result[:, self._judged] = weights, weight_squares, linear, square
+        return result
+
+    def expand(self, solution: Solution) -> Solution:
+        """The solution with every task, those that are not fitted here having coefficients of zero."""
+        tasks = self._data.tasks
+        if len(self.tasks) == len(tasks):
+            return solution
+        return merge_solutions(tasks, [(self.tasks, solution)])
+
+    def release(self) -> None:
+        """Forget the training data that candidates share."""
+        self._prepared.clear()
+
+    def _prepare(self, candidate: Candidate) -> Prepared:
+        key = (candidate.alpha_common is None, candidate.alpha_own)
+        if key not in self._prepared:
+            # One with and one without own parts serve all neighbours of a candidate.
+            for known in [known for known in self._prepared if (known[1] is None) == (key[1] is None)]:
+                del self._prepared[known]
+            data = self._data if self._moments is not None else self._data.take(self._train_rows, self.tasks)
+            options = self._options
+            self._prepared[key] = prepare(
+                formulate(
+                    data,
+                    1.0,
+                    candidate.alpha_common,
+                    candidate.alpha_own,
+                    options.fit_intercept,
+                    options.scale_targets,
+                    self._moments,
+                )
+            )
+        return self._prepared[key]
+
+    def _start(self, candidate: Candidate) -> Solution | None:
+        """The fit of the nearest candidate of no higher rank: it can grow, and a weaker penalty lets it."""
+
+        def distance(known: Candidate) -> float:
+            parts = int((known.alpha_common is None) != (candidate.alpha_common is None))
+            parts += int((known.alpha_own is None) != (candidate.alpha_own is None))
+            return abs(np.log(known.alpha / candidate.alpha)) + 3.0 * parts + abs(_rank(known) - _rank(candidate))
+
+        if not candidate.has_shared:
+            return None
+        near = [known for known in self._starts if _rank(known) <= _rank(candidate)]
+        return self._starts[min(near, key=distance)] if near else None
+
+
+def make_folds(
+    data: TaskData, splits: Iterable[tuple[NDArray, NDArray]], scales: NDArray, options: FitOptions
+) -> list[Fold]:
+    """The folds of `splits`, pairs of positions (train, test) among the rows of `data`."""
+    pairs = [(np.sort(np.asarray(train)), np.sort(np.asarray(test))) for train, test in splits]
+    complete = is_complete_squared(data)
+    folds = []
+    everyone = np.arange(len(data.tasks))
+    total = complete_moments(data, options.fit_intercept) if complete else None
+    for train, test in pairs:
+        moments = None
+        if total is not None:
+            is_partition = len(train) + len(test) == data.n_rows
+            part = data.take(test if is_partition else train, everyone)
+            moments = complete_moments(part, options.fit_intercept, total.origin)
+            moments = total - moments if is_partition else moments
+        folds.append(Fold(data, train, test, scales, options, moments))
+    return folds
+
+
+def keeps_data(data: TaskData, n_folds: int) -> bool:
+    """Whether the training data of all folds may stay in memory from one candidate to the next."""
+    X: Any = data.X
+    n_elements = X.nnz if sparse.issparse(X) else X.size
+    return n_folds * (n_elements + data.y.size) <= _KEPT_ELEMENTS
+
+
+def _rank(candidate: Candidate) -> float:
+    return _NO_LIMIT if candidate.n_components is None else min(candidate.n_components, _NO_LIMIT)
+
+
+def _n_targets(data: TaskData, rows: NDArray) -> NDArray:
+    """Targets of every task among some rows, shape (n_tasks,)."""
+    if data.task_of_row is not None:
+        return np.bincount(data.task_of_row[rows], minlength=len(data.tasks))
+    return np.count_nonzero(~np.isnan(data.y[rows]), axis=0)
+
+
+def _trainable(data: TaskData, rows: NDArray) -> NDArray:
+    """Tasks that have a target, and every one of their classes, among the rows."""
+    enough = _n_targets(data, rows) > 0
+    n_classes = np.array([0 if task.classes is None else len(task.classes) for task in data.tasks])
+    for code in range(n_classes.max(initial=0)):
+        if data.task_of_row is not None:
+            seen = np.bincount(data.task_of_row[rows][data.y[rows] == code], minlength=len(data.tasks)) > 0
+        else:
+            seen = np.any(data.y[rows] == code, axis=0)
+        enough &= seen | (code >= n_classes)
+    return np.flatnonzero(enough)

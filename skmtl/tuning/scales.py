@@ -1,0 +1,76 @@
+"""The natural units of strengths and ranks for some data: where a search begins and how far it may go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmtl.penalties import spectral_norm
+from skmtl.solvers import formulate, is_complete_squared, prepare
+from skmtl.solvers.formulation import Formulation
+from skmtl.tasks import TaskData
+from skmtl.tuning.folds import FitOptions
+
+
+@dataclass(frozen=True)
+class Scales:
+    """Natural units of the strengths for some data.
+
+    Attributes
+    ----------
+    alpha : float
+        From this `alpha` on the shared part is zero: the spectral norm of the gradient at the null model.
+    alpha_common, alpha_own : float
+        Mean curvature of the loss in a coefficient of all tasks together, and of one task: a ridge of
+        this strength halves an estimate.
+    max_rank : int
+    can_share : bool
+        Whether a common part reaches more than one task.
+    spectral_rank : int or None
+        Number of directions in complete squared targets that stand out of the noise.
+    target : ndarray of shape (n_tasks,)
+        Units of the targets: standard deviations of regression targets, unless they are not to be scaled.
+    """
+
+    alpha: float
+    alpha_common: float
+    alpha_own: float
+    max_rank: int
+    can_share: bool
+    spectral_rank: int | None
+    target: NDArray
+
+
+def natural_scales(data: TaskData, options: FitOptions) -> Scales:
+    """Read off the null model of all rows."""
+    formulation = formulate(data, 1.0, None, None, options.fit_intercept, options.scale_targets)
+    prepared = prepare(formulation)
+    n_features = formulation.problem.X.shape[1]
+    curvature = max(prepared.preconditioner.trace(n_features) / n_features, 1e-300)
+    n_single = sum(task.n_outputs == 1 for task in data.tasks)
+    return Scales(
+        max(spectral_norm(prepared.gradient), 1e-300),
+        curvature * max(n_single, 1),
+        curvature,
+        max(min(n_features, formulation.problem.n_outputs), 1),
+        n_single > 1,
+        _spectral_rank(data, formulation) if is_complete_squared(data) else None,
+        np.where([task.kind == "regression" for task in data.tasks], formulation.scales, 1.0),
+    )
+
+
+def _spectral_rank(data: TaskData, formulation: Formulation) -> int | None:
+    """Singular values of the least-squares fit of complete targets above what noise alone gives (Bunea et al. 2011,
+    doi:10.1214/11-AOS876): ``sigma (sqrt(n_tasks) + sqrt(n_features))``; None where no residuals tell sigma.
+    """
+    problem = formulation.problem
+    targets = problem.blocks[0].y
+    n_features, n_tasks = targets.shape
+    freedom = data.n_rows - n_features - 1
+    variance = 2.0 * problem.constant * data.n_rows / (n_tasks * max(freedom, 1))
+    if freedom < 1 or variance <= 0:
+        return None
+    values = np.linalg.svd(targets, compute_uv=False)
+    return int(np.sum(values > np.sqrt(variance) * (np.sqrt(n_tasks) + np.sqrt(n_features))))
