@@ -348,7 +348,7 @@ BAD_FITS = {
     ),
     "unknown scale_targets": (
         LowRankRegressor(scale_targets="unit"), X, NUMBERS, None,
-        "The parameter 'scale_targets' of LowRankRegressor must be 'std' or None; got 'unit'.",
+        "The parameter 'scale_targets' of LowRankRegressor must be 'std', 'residual' or None; got 'unit'.",
     ),
     "unknown loss": (
         LowRankRegressor(loss="huber"), X, NUMBERS, None,

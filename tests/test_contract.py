@@ -7,7 +7,13 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from skmtl import LowRankClassifier, LowRankMultiTask, LowRankRegressor
 
-ESTIMATORS = [LowRankRegressor(), LowRankClassifier(), LowRankMultiTask()]
+ESTIMATORS = [
+    LowRankRegressor(),
+    LowRankClassifier(),
+    LowRankMultiTask(),
+    LowRankRegressor(scale_targets="residual"),
+    LowRankMultiTask(scale_targets="residual"),
+]
 
 # What parametrize_with_checks would collect; written out because pytest refuses the generator of scikit-learn 1.6.
 CHECKS = [

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from skmtl.inputs import Form, TargetRules
-from skmtl.solvers import Solution
+from skmtl.solvers import Noise, Solution, no_noise
 from skmtl.tasks import Task
 
 
@@ -61,9 +61,21 @@ def join_solutions(known: Solution, new: Solution) -> Solution:
         own = np.concatenate([own, own_of_new], axis=1)
     return replace(
         known,
+        noise=_join_noise(known, new),
         factors=np.concatenate([known.factors, new.factors], axis=1),
         own=own,
         coef=np.concatenate([known.coef, new.coef], axis=1),
         intercept=np.concatenate([known.intercept, new.intercept]),
         target_scale=np.concatenate([known.target_scale, new.target_scale]),
     )
+
+
+def _join_noise(known: Solution, new: Solution) -> Noise | None:
+    if known.noise is None and new.noise is None:
+        return None
+    parts = [one.noise or no_noise(len(one.target_scale)) for one in (known, new)]
+    joined = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("deviations", "shared_freedom", "own_freedom")
+    }
+    return Noise(ratio=parts[0].ratio if known.noise is not None else parts[1].ratio, **joined)

@@ -14,7 +14,7 @@ from skmtl.solvers import Solution
 from skmtl.tasks import Task
 
 #: Set by some fits only, so that a refit has to remove what an earlier one left.
-OPTIONAL = ("classes_", "feature_names_in_")
+OPTIONAL = ("classes_", "feature_names_in_", "noise_scale_")
 
 
 def fitted_attributes(solution: Solution, tasks: tuple[Task, ...], form: Form) -> dict[str, Any]:
@@ -49,6 +49,9 @@ def fitted_attributes(solution: Solution, tasks: tuple[Task, ...], form: Form) -
         "_tasks": tasks,
         "_form": form,
     }
+    if solution.noise is not None:
+        deviations = solution.noise.deviations.tolist()
+        fitted["noise_scale_"] = {task.name: s for task, s in zip(tasks, deviations) if task.kind == "regression"}
     if classes and form.long:
         fitted["classes_"] = union_classes(tasks)
     elif classes and not form.named:

@@ -7,7 +7,7 @@ from typing import Any
 from sklearn.utils import check_random_state
 
 from skmtl.estimators.base import JointLinearModel
-from skmtl.solvers import Solution, solve
+from skmtl.solvers import Solution, Strengths, fit_jointly
 from skmtl.tasks import TaskData
 
 
@@ -15,12 +15,10 @@ class LowRankModel(JointLinearModel):
     """A joint linear model found by the alternating solver, with the parameters of the constructor."""
 
     def _solve(self, data: TaskData, start: Solution | None, report: Any) -> Solution:
-        return solve(
+        return fit_jointly(
             data,
+            Strengths(self.alpha, self.alpha_common, self.alpha_own),
             n_components=self.n_components,
-            alpha=self.alpha,
-            alpha_common=self.alpha_common,
-            alpha_own=self.alpha_own,
             fit_intercept=self.fit_intercept,
             scale_targets=getattr(self, "scale_targets", "std"),
             max_iter=self.max_iter,

@@ -38,9 +38,11 @@ class LowRankMultiTask(LowRankModel, BaseEstimator):
         observations of a task, 1 for tasks that are not named.
     class_weight : "balanced", dict of {class: weight} or dict of {task: either}, default=None
         Factors on the observations of a class, as in :class:`~sklearn.linear_model.LogisticRegression`.
-    scale_targets : {"std", None}, default="std"
-        "std": regression targets are divided by their standard deviation inside, so that units do not matter;
-        everything public is in the units of the targets.
+    scale_targets : {"std", "residual", None}, default="std"
+        "std": regression targets are divided by their standard deviation inside, so that units do not matter.
+        "residual": by the standard deviation of their residuals, `noise_scale_`, found in four rounds of fit
+        and estimate; then tasks with less noise count for more, and `alpha` stands against a noise of one.
+        Everything public is in the units of the targets.
     n_init : int, default=1
         Starts: the first is spectral, the others are random; the best objective is kept.
     fit_intercept : bool, default=True
@@ -85,12 +87,15 @@ class LowRankMultiTask(LowRankModel, BaseEstimator):
         y an array: the classes of its one column, or of each; long form: all classes of all tasks.
     target_scale_ : dict of {task: float}
         What the linear predictor was divided by inside.
+    noise_scale_ : dict of {task: float}
+        Regression tasks: standard deviation of the noise in units of the target, from the residuals of the fit
+        and its degrees of freedom. Tasks with few rows are shrunk towards the share of noise in all tasks.
     rank_ : int
         Components in use.
     objective_ : float
         F at the solution.
     objective_path_ : ndarray of shape (n_steps + 1,)
-        F after every step.
+        F after every step; with ``scale_targets="residual"``, in the last of its rounds.
     dual_gap_ : float
         Upper bound of `objective_` minus the optimum of the convex problem without a limit on the rank: a
         small gap proves a global optimum.

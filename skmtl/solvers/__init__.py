@@ -3,18 +3,24 @@
 from skmtl.solvers.alternating import Prepared, prepare, solve, solve_prepared
 from skmtl.solvers.compression import Moments, complete_moments, is_complete_squared
 from skmtl.solvers.formulation import formulate
+from skmtl.solvers.joint_fit import Strengths, fit_jointly, fit_new_tasks
 from skmtl.solvers.new_tasks import fit_factors
-from skmtl.solvers.solution import Convergence, Solution
+from skmtl.solvers.solution import Convergence, Noise, Solution, no_noise
 
 __all__ = [
     "Convergence",
     "Moments",
+    "Noise",
     "Prepared",
     "Solution",
+    "Strengths",
     "complete_moments",
     "fit_factors",
+    "fit_jointly",
+    "fit_new_tasks",
     "formulate",
     "is_complete_squared",
+    "no_noise",
     "prepare",
     "solve",
     "solve_prepared",

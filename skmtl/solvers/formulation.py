@@ -23,6 +23,7 @@ from skmtl.observations import ListedObservations
 from skmtl.penalties import Penalties
 from skmtl.solvers.basis_step import Point
 from skmtl.solvers.build import (
+    ScaleTargets,
     as_labelled,
     make_blocks,
     make_problem,
@@ -89,7 +90,7 @@ def formulate(
     alpha_common: float | None,
     alpha_own: float | None,
     fit_intercept: bool,
-    scale_targets: str | None,
+    scale_targets: ScaleTargets,
     moments: Moments | None = None,
 ) -> Formulation:
     """Choose the formulation by the data at hand; `moments` stand for the rows of complete squared targets."""

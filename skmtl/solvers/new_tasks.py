@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from skmtl.penalties import Penalties
-from skmtl.solvers.build import make_blocks, make_problem
+from skmtl.solvers.build import ScaleTargets, make_blocks, make_problem
 from skmtl.solvers.factor_step import eliminate
 from skmtl.solvers.formulation import describe, restore
 from skmtl.solvers.solution import Solution
@@ -24,7 +24,7 @@ def fit_factors(
     *,
     alpha: float,
     fit_intercept: bool = True,
-    scale_targets: str | None = "std",
+    scale_targets: ScaleTargets = "std",
 ) -> Solution:
     """Factors and intercepts of new tasks under the basis and the common part of `solution`.
 

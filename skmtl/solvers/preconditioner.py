@@ -39,6 +39,10 @@ class Preconditioner:
     def is_complete(self) -> bool:
         return self.vectors is None or self.vectors.shape[0] == self.vectors.shape[1]
 
+    def spectrum(self, n_features: int) -> NDArray:
+        """Eigenvalues of H, the flat rest included, shape (n_features,)."""
+        return np.concatenate([self.values, np.full(n_features - len(self.values), self.rest)])
+
     def solve(self, gradient: NDArray, factor_gram: NDArray, alpha: float) -> NDArray:
         """``(H (x) factor_gram + alpha)^-1 gradient`` for a gradient of shape (n_features, p)."""
         omega, P = np.linalg.eigh(factor_gram)
