@@ -12,7 +12,9 @@ ESTIMATORS = [
     LowRankClassifier(),
     LowRankMultiTask(),
     LowRankRegressor(scale_targets="residual"),
-    LowRankMultiTask(scale_targets="residual"),
+    LowRankMultiTask(scale_targets="residual", factor_prior="learned"),
+    LowRankRegressor(factor_prior="learned"),
+    LowRankClassifier(factor_prior="learned"),
 ]
 
 # What parametrize_with_checks would collect; written out because pytest refuses the generator of scikit-learn 1.6.

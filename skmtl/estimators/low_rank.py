@@ -19,6 +19,7 @@ class LowRankModel(JointLinearModel):
             data,
             Strengths(self.alpha, self.alpha_common, self.alpha_own),
             n_components=self.n_components,
+            factor_prior=self.factor_prior,
             fit_intercept=self.fit_intercept,
             scale_targets=getattr(self, "scale_targets", "std"),
             max_iter=self.max_iter,

@@ -16,9 +16,10 @@ from skmtl.penalties import Penalties
 from skmtl.solvers.alternating import Prepared, Report, prepare, solve_prepared
 from skmtl.solvers.build import ScaleTargets, weight_per_task
 from skmtl.solvers.compression import Moments, complete_moments, is_complete_squared
-from skmtl.solvers.formulation import formulate
+from skmtl.solvers.factor_prior import refit_factors
+from skmtl.solvers.formulation import Formulation, formulate, point_of, restore
 from skmtl.solvers.new_tasks import fit_factors
-from skmtl.solvers.noise import estimate_noise
+from skmtl.solvers.noise import count_unit, estimate_noise
 from skmtl.solvers.solution import Noise, Solution
 from skmtl.solvers.task_sums import TaskSums, sums_of_data, sums_of_moments
 from skmtl.tasks import TaskData
@@ -48,6 +49,7 @@ def fit_jointly(
     strengths: Strengths,
     *,
     scale_targets: str | None = "std",
+    factor_prior: str = "ridge",
     fit_intercept: bool = True,
     tol: float = 1e-6,
     start: Solution | None = None,
@@ -62,28 +64,55 @@ def fit_jointly(
     data : TaskData
     strengths : Strengths
     scale_targets : {"std", "residual", None}
+    factor_prior : {"ridge", "learned"}
     tol, start, n_init, report, **limits
         As in `solve_prepared`.
 
     Returns
     -------
     Solution
-        With its noise.
+        With its noise and, if it was learned, the prior of its factors.
     """
     solver = _Solver(data, strengths, fit_intercept, _moments(data, fit_intercept))
     options = {"tol": tol, "report": report, **limits}
     first_scale = "std" if scale_targets == "residual" else scale_targets
-    solution = solver.solve(first_scale, start=start, n_init=n_init, **options)
-    if scale_targets != "residual" or solution.noise is None:
-        return solution
-    spread, n_iter = solution.target_scale, 0
-    for _ in range(_N_ROUNDS):
-        n_iter += 0 if solution.convergence is None else solution.convergence.n_iter
-        solution = solver.solve(residual_scales(solution, spread), start=solution, **options)
-    convergence = solution.convergence
-    if convergence is not None:
-        convergence = replace(convergence, n_iter=convergence.n_iter + n_iter)
-    return replace(solution, convergence=convergence)
+    solution, prepared = solver.solve(first_scale, start=start, n_init=n_init, **options)
+    if scale_targets == "residual" and solution.noise is not None:
+        spread, n_iter = solution.target_scale, 0
+        for _ in range(_N_ROUNDS):
+            n_iter += 0 if solution.convergence is None else solution.convergence.n_iter
+            solution, prepared = solver.solve(residual_scales(solution, spread), start=solution, **options)
+        if solution.convergence is not None:
+            convergence = replace(solution.convergence, n_iter=solution.convergence.n_iter + n_iter)
+            solution = replace(solution, convergence=convergence)
+    return with_learned_prior(data, solution, prepared.formulation) if factor_prior == "learned" else solution
+
+
+def with_learned_prior(data: TaskData, solution: Solution, formulation: Formulation) -> Solution:
+    """The solution with its factors recomputed under the prior that they teach."""
+    point = point_of(formulation, solution)
+    refit = refit_factors(formulation.problem, point, likelihood_counts(data, solution))
+    learned = restore(formulation, refit.point, solution.basis.shape[1])
+    return replace(
+        solution,
+        factors=learned.factors,
+        own=learned.own,
+        coef=learned.coef,
+        intercept=learned.intercept,
+        prior=refit.prior,
+    )
+
+
+def likelihood_counts(data: TaskData, solution: Solution) -> NDArray:
+    """What each task's part of the objective is multiplied by to be its negative log-likelihood, (n_tasks,)."""
+    task_weights = 1.0 if data.task_weights is None else data.task_weights
+    variances = np.ones(len(data.tasks))
+    if solution.noise is not None:
+        relative = (solution.noise.deviations / solution.target_scale) ** 2
+        # A target without noise says exactly where its factors lie; a noise this small is as good.
+        relative = np.maximum(relative, 1e-8 * max(float(np.nanmax(relative)), 1e-8))
+        variances = np.where(np.isnan(relative), 1.0, relative)
+    return weight_per_task(data) * count_unit(data) / (task_weights * variances)
 
 
 def fit_new_tasks(
@@ -94,7 +123,7 @@ def fit_new_tasks(
     fit_intercept: bool = True,
     scale_targets: str | None = "std",
 ) -> Solution:
-    """As `fit_factors`, with the noise of new regression tasks, and their scales where the residuals set them."""
+    """As `fit_factors`, with noise and residual scales of new regression tasks, and under a prior that was learned."""
     penalties = Strengths(alpha).penalties
     ratio = None if solution.noise is None else solution.noise.ratio
 
@@ -103,17 +132,22 @@ def fit_new_tasks(
         sums = sums_of_data(data, new, fit_intercept)
         if sums is None:
             return new
-        nbar = weight_per_task(data)
         # The basis was learned elsewhere: it takes no degrees of freedom from the new tasks.
-        noise = estimate_noise(data, sums, new, penalties, nbar, None, fit_intercept=fit_intercept, ratio=ratio)
+        noise = estimate_noise(data, sums, new, penalties, None, fit_intercept=fit_intercept, ratio=ratio)
         return replace(new, noise=noise)
 
-    new = fit("std" if scale_targets == "residual" else scale_targets)
+    scales: ScaleTargets = "std" if scale_targets == "residual" else scale_targets
+    new = fit(scales)
     if scale_targets == "residual" and new.noise is not None:
         spread = new.target_scale
         for _ in range(_N_ROUNDS):
-            new = fit(residual_scales(new, spread))
-    return new
+            scales = residual_scales(new, spread)
+            new = fit(scales)
+    if solution.prior is None:
+        return new
+    counts = likelihood_counts(data, new)
+    refit = fit_factors(data, solution, alpha=alpha, fit_intercept=fit_intercept, scale_targets=scales, counts=counts)
+    return replace(refit, noise=new.noise)
 
 
 def residual_scales(solution: Solution, spread: NDArray) -> NDArray:
@@ -133,7 +167,7 @@ class _Solver:
     fit_intercept: bool
     moments: Moments | None
 
-    def solve(self, scale_targets: str | NDArray | None, **options: Any) -> Solution:
+    def solve(self, scale_targets: ScaleTargets, **options: Any) -> tuple[Solution, Prepared]:
         """One fit under given scales, and its noise."""
         strengths = self.strengths
         formulation = formulate(
@@ -147,7 +181,7 @@ class _Solver:
         )
         prepared = prepare(formulation)
         solution = solve_prepared(prepared, alpha=strengths.alpha, alpha_common=strengths.alpha_common, **options)
-        return replace(solution, noise=self._noise(solution, prepared))
+        return replace(solution, noise=self._noise(solution, prepared)), prepared
 
     def _noise(self, solution: Solution, prepared: Prepared) -> Noise | None:
         sums: TaskSums | None
@@ -162,7 +196,6 @@ class _Solver:
             sums,
             solution,
             self.strengths.penalties,
-            weight_per_task(self.data),
             prepared.preconditioner,
             fit_intercept=self.fit_intercept,
         )

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmtl.penalties import Penalties
+from skmtl.solvers.build import weight_per_task
 from skmtl.solvers.preconditioner import Preconditioner
 from skmtl.solvers.solution import Noise, Solution
 from skmtl.solvers.task_sums import TaskSums, own_spectra
@@ -36,7 +37,6 @@ def estimate_noise(
     sums: TaskSums,
     solution: Solution,
     penalties: Penalties,
-    nbar: float,
     preconditioner: Preconditioner | None,
     *,
     fit_intercept: bool = True,
@@ -46,8 +46,6 @@ def estimate_noise(
 
     Parameters
     ----------
-    nbar : float
-        What the objective divides weights by.
     preconditioner : Preconditioner or None
         Mean curvature of an output; None where basis and common part were not fitted.
     ratio : float, optional
@@ -55,14 +53,12 @@ def estimate_noise(
     """
     n_tasks, tasks = len(data.tasks), sums.tasks
     task_weights = np.ones(n_tasks) if data.task_weights is None else data.task_weights
-    scaled_weights = task_weights[tasks] / nbar
+    scaled_weights = task_weights[tasks] / weight_per_task(data)
     own, factors = _task_freedom(data, sums, solution, penalties, scaled_weights, preconditioner, fit_intercept)
     shared = np.zeros(len(tasks))
     if preconditioner is not None:
         shared = _shared_freedom(data, sums, solution, penalties, scaled_weights, preconditioner)
-    # Weights that are no counts (normalised to a sum of 1, say) are brought to the number of observations.
-    n_observed = _n_observed(data, tasks)
-    unit = max(1.0, n_observed / float(sums.counts.sum()))
+    unit = count_unit(data)
     left = np.maximum(sums.counts * unit - float(fit_intercept) - own - factors - shared, 0.0)
     variances = sums.total_squares / sums.counts
     varies = sums.total_squares > 0
@@ -79,14 +75,15 @@ def estimate_noise(
     return Noise(everywhere[0], ratio, everywhere[1], everywhere[2])
 
 
-def _n_observed(data: TaskData, tasks: NDArray) -> float:
-    """Targets of some tasks that are there and have a weight."""
-    seen = ~np.isnan(data.y)
-    if data.weights is not None:
-        seen &= (data.weights if data.weights.ndim == data.y.ndim else data.weights[:, np.newaxis]) > 0
-    if data.task_of_row is None:
-        return float(np.count_nonzero(seen[:, tasks]))
-    return float(np.count_nonzero(seen & np.isin(data.task_of_row, tasks)))
+def count_unit(data: TaskData) -> float:
+    """What weights are multiplied by to be counts: those that add to less than one per observation are no counts.
+
+    A weight of 2 is an observation twice, but weights normalised to a sum of 1, say, are brought to a mean of 1.
+    """
+    if data.weights is None:
+        return 1.0
+    seen = ~np.isnan(data.y) & ((data.weights if data.weights.ndim == data.y.ndim else data.weights[:, np.newaxis]) > 0)
+    return max(1.0, np.count_nonzero(seen) / (weight_per_task(data) * len(data.tasks)))
 
 
 def _task_freedom(

@@ -55,6 +55,21 @@ def no_noise(n_tasks: int) -> Noise:
 
 
 @dataclass(frozen=True)
+class FactorPrior:
+    """Normal prior of the factors of an output, learned from all tasks, in units of scaled targets.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (k,)
+        Of single-output tasks; that of the classes of a task is zero.
+    covariance : ndarray of shape (k, k)
+    """
+
+    mean: NDArray
+    covariance: NDArray
+
+
+@dataclass(frozen=True)
 class Solution:
     """A fitted joint model, outputs in task order (`TaskData.output_offsets`), user's units.
 
@@ -79,6 +94,8 @@ class Solution:
     objective_path : ndarray of shape (n_iter + 1,)
     convergence : Convergence
     noise : Noise, or None where no task is a regression or it was not asked for
+    prior : FactorPrior, or None for the ridge
+        Under which the factors were recomputed; objective, gap and convergence are those of the ridge.
     """
 
     basis: NDArray
@@ -94,3 +111,4 @@ class Solution:
     objective_path: NDArray = field(default_factory=lambda: np.empty(0))
     convergence: Convergence | None = None
     noise: Noise | None = None
+    prior: FactorPrior | None = None
