@@ -346,9 +346,13 @@ BAD_FITS = {
         "The parameter 'alpha_common' of LowRankRegressor must be a finite number > 0, or None (no "
         "common part); got 0.",
     ),
+    "unknown factor_prior": (
+        LowRankClassifier(factor_prior="normal"), X, LABELS, None,
+        "The parameter 'factor_prior' of LowRankClassifier must be 'ridge' or 'learned'; got 'normal'.",
+    ),
     "unknown scale_targets": (
         LowRankRegressor(scale_targets="unit"), X, NUMBERS, None,
-        "The parameter 'scale_targets' of LowRankRegressor must be 'std' or None; got 'unit'.",
+        "The parameter 'scale_targets' of LowRankRegressor must be 'std', 'residual' or None; got 'unit'.",
     ),
     "unknown loss": (
         LowRankRegressor(loss="huber"), X, NUMBERS, None,

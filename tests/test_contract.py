@@ -7,7 +7,15 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from skmtl import LowRankClassifier, LowRankMultiTask, LowRankRegressor
 
-ESTIMATORS = [LowRankRegressor(), LowRankClassifier(), LowRankMultiTask()]
+ESTIMATORS = [
+    LowRankRegressor(),
+    LowRankClassifier(),
+    LowRankMultiTask(),
+    LowRankRegressor(scale_targets="residual"),
+    LowRankMultiTask(scale_targets="residual", factor_prior="learned"),
+    LowRankRegressor(factor_prior="learned"),
+    LowRankClassifier(factor_prior="learned"),
+]
 
 # What parametrize_with_checks would collect; written out because pytest refuses the generator of scikit-learn 1.6.
 CHECKS = [

@@ -2,9 +2,11 @@
 
 from skmtl.estimators.base import JointLinearModel
 from skmtl.estimators.low_rank_classifier import LowRankClassifier
-from skmtl.estimators.low_rank_cv import LowRankClassifierCV, LowRankMultiTaskCV, LowRankRegressorCV
+from skmtl.estimators.low_rank_classifier_cv import LowRankClassifierCV
 from skmtl.estimators.low_rank_multi_task import LowRankMultiTask
+from skmtl.estimators.low_rank_multi_task_cv import LowRankMultiTaskCV
 from skmtl.estimators.low_rank_regressor import LowRankRegressor
+from skmtl.estimators.low_rank_regressor_cv import LowRankRegressorCV
 
 __all__ = [
     "JointLinearModel",

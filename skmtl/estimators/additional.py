@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from skmtl.inputs import Form, TargetRules
-from skmtl.solvers import Solution
+from skmtl.solvers import Solution, merge_noise
 from skmtl.tasks import Task
 
 
@@ -55,12 +55,15 @@ def join_tasks(
 
 def join_solutions(known: Solution, new: Solution) -> Solution:
     """One solution for all tasks; objective, gap and convergence stay those of the fit."""
+    n_known, n_new = len(known.target_scale), len(new.target_scale)
+    places = np.split(np.arange(n_known + n_new), [n_known])
     own = known.own
     if own is not None:
         own_of_new = np.zeros_like(new.coef) if new.own is None else new.own
         own = np.concatenate([own, own_of_new], axis=1)
     return replace(
         known,
+        noise=merge_noise(n_known + n_new, list(zip(places, (known.noise, new.noise), strict=True))),
         factors=np.concatenate([known.factors, new.factors], axis=1),
         own=own,
         coef=np.concatenate([known.coef, new.coef], axis=1),

@@ -14,7 +14,7 @@ from skmtl.solvers import Solution
 from skmtl.tasks import Task
 
 #: Set by some fits only, so that a refit has to remove what an earlier one left.
-OPTIONAL = ("classes_", "feature_names_in_")
+OPTIONAL = ("classes_", "feature_names_in_", "noise_scale_")
 
 
 def fitted_attributes(solution: Solution, tasks: tuple[Task, ...], form: Form) -> dict[str, Any]:
@@ -30,6 +30,7 @@ def fitted_attributes(solution: Solution, tasks: tuple[Task, ...], form: Form) -
         "tasks_": names,
         "basis_": solution.basis,
         "factors_": _by_task(names, outputs, solution.factors),
+        **_prior(solution),
         "common_": solution.common,
         "own_": None if solution.own is None else _by_task(names, outputs, solution.own),
         "coef_": _public(tasks, form, [_coef(task, rows[o]) for task, o in zip(tasks, outputs)]),
@@ -49,11 +50,24 @@ def fitted_attributes(solution: Solution, tasks: tuple[Task, ...], form: Form) -
         "_tasks": tasks,
         "_form": form,
     }
+    if solution.noise is not None:
+        deviations = solution.noise.deviations.tolist()
+        fitted["noise_scale_"] = {task.name: s for task, s in zip(tasks, deviations) if task.kind == "regression"}
     if classes and form.long:
         fitted["classes_"] = union_classes(tasks)
     elif classes and not form.named:
         fitted["classes_"] = next(iter(classes.values())) if form.flat else list(classes.values())
     return fitted
+
+
+def _prior(solution: Solution) -> dict[str, NDArray | None]:
+    """Mean and covariance of the factors; zero in components that are not in use."""
+    if solution.prior is None:
+        return {"factor_mean_": None, "factor_covariance_": None}
+    k, rank = solution.basis.shape[1], solution.rank
+    mean, covariance = np.zeros(k), np.zeros((k, k))
+    mean[:rank], covariance[:rank, :rank] = solution.prior.mean, solution.prior.covariance
+    return {"factor_mean_": mean, "factor_covariance_": covariance}
 
 
 def _by_task(names: list[Hashable], outputs: list[slice], columns: NDArray) -> dict[Hashable, NDArray]:

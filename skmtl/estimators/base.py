@@ -24,7 +24,7 @@ from skmtl.inputs import Form, Query, TargetRules, as_task_data, scored_targets
 from skmtl.inputs.features import is_dict_of_tables
 from skmtl.predictors import make_predictors
 from skmtl.scoring import mean_score, score_task
-from skmtl.solvers import Solution, fit_factors
+from skmtl.solvers import Solution, fit_new_tasks
 from skmtl.tasks import TaskData
 
 
@@ -324,7 +324,7 @@ ndarray
             reset=False,
         )
         tasks, form = join_tasks(self._tasks, self._form, data.tasks, form)
-        new = fit_factors(
+        new = fit_new_tasks(
             data,
             self._solution,
             alpha=self.alpha,

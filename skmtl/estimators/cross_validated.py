@@ -123,11 +123,11 @@ or (where X is one) a dict, default=None
         self, data: TaskData, chosen: Candidate, guarded: NDArray, alone: Candidate | None, report: Any
     ) -> Solution:
         if not len(guarded) or alone is None:
-            return self._solve_at(data, chosen.as_dict(), report)
+            return self._solve_at(data, report, **chosen.as_dict())
         rows = np.arange(data.n_rows)
         others = np.setdiff1d(np.arange(len(data.tasks)), guarded)
-        joint = self._solve_at(data.take(rows, others), chosen.as_dict(), report)
-        independent = self._solve_at(data.take(rows, guarded), alone.as_dict(), None)
+        joint = self._solve_at(data.take(rows, others), report, **chosen.as_dict())
+        independent = self._solve_at(data.take(rows, guarded), None, **alone.as_dict())
         return merge_solutions(data.tasks, [(others, joint), (guarded, independent)])
 
     def _fold_scorer(self, data: TaskData, given: Given, tests: list[NDArray]) -> Scorer:

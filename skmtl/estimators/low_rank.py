@@ -7,7 +7,7 @@ from typing import Any
 from sklearn.utils import check_random_state
 
 from skmtl.estimators.base import Given, JointLinearModel
-from skmtl.solvers import Solution, solve
+from skmtl.solvers import Solution, Strengths, fit_jointly
 from skmtl.tasks import TaskData
 
 
@@ -16,13 +16,23 @@ class LowRankModel(JointLinearModel):
 
     def _solve(self, data: TaskData, given: Given, report: Any) -> tuple[Solution | None, dict[str, Any]]:
         strengths = {name: getattr(self, name) for name in ("n_components", "alpha", "alpha_common", "alpha_own")}
-        return self._solve_at(data, strengths, report), {}
+        return self._solve_at(data, report, **strengths), {}
 
-    def _solve_at(self, data: TaskData, strengths: dict[str, Any], report: Any) -> Solution:
-        """Fit at these values of the four parameters; everything else is as the constructor says."""
-        return solve(
+    def _solve_at(
+        self,
+        data: TaskData,
+        report: Any,
+        n_components: int | None,
+        alpha: float,
+        alpha_common: float | None,
+        alpha_own: float | None,
+    ) -> Solution:
+        """Fit at these values of the tuned parameters; everything else is as the constructor says."""
+        return fit_jointly(
             data,
-            **strengths,
+            Strengths(alpha, alpha_common, alpha_own),
+            n_components=n_components,
+            factor_prior=self.factor_prior,
             fit_intercept=self.fit_intercept,
             scale_targets=getattr(self, "scale_targets", "std"),
             max_iter=self.max_iter,

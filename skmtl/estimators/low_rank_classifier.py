@@ -29,6 +29,11 @@ class LowRankClassifier(LowRankModel, ClassifierMixin, BaseEstimator):
         part.
     alpha_own : float, default=None
         Ridge strength of each task's own deviation. None: no own parts.
+    factor_prior : {"ridge", "learned"}, default="ridge"
+        "ridge": factors shrink to zero, all by the same strength. "learned": after the fit, mean and covariance
+        of the factors are estimated from all tasks, and the factors recomputed under this prior. It pays with
+        many tasks of few rows, spares much of the tuning of `alpha`, and covers what all tasks have in common.
+        The classes of a task, none of which is special, have mean zero and share the covariance.
     task_weight : "balanced" or dict of {task: weight}, default=None
         None: every observation counts once. "balanced": every task counts once. A dict: factors on all
         observations of a task, 1 for tasks that are not named.
@@ -62,6 +67,11 @@ class LowRankClassifier(LowRankModel, ClassifierMixin, BaseEstimator):
         Shared basis B. Columns that were not needed are zero and stand last.
     factors_ : dict of {task: ndarray of shape (n_components, n_outputs)}
         What each task makes of the basis, in units of its targets.
+    factor_mean_ : ndarray of shape (n_components,) or None
+        Mean of the factors of two-class tasks; None under ``factor_prior="ridge"``.
+    factor_covariance_ : ndarray of shape (n_components, n_components) or None
+        Their covariance. With it `factors_`, `coef_` and `intercept_` are those under the learned prior, while
+        `objective_`, `dual_gap_` and `convergence_` speak of the fit under the ridge, which found the basis.
     common_ : ndarray of shape (n_features,) or None
         Common part m.
     own_ : dict of {task: ndarray of shape (n_features, n_outputs)} or None
@@ -144,6 +154,7 @@ class LowRankClassifier(LowRankModel, ClassifierMixin, BaseEstimator):
         alpha: float = 0.05,
         alpha_common: float | None = None,
         alpha_own: float | None = None,
+        factor_prior: str = "ridge",
         task_weight: Any = None,
         class_weight: Any = None,
         n_init: int = 1,
@@ -160,6 +171,7 @@ class LowRankClassifier(LowRankModel, ClassifierMixin, BaseEstimator):
         self.alpha = alpha
         self.alpha_common = alpha_common
         self.alpha_own = alpha_own
+        self.factor_prior = factor_prior
         self.task_weight = task_weight
         self.class_weight = class_weight
         self.n_init = n_init

@@ -33,14 +33,21 @@ class LowRankMultiTask(LowRankModel, BaseEstimator):
         "regression", "binary", "multiclass" or "count" for tasks whose kind shall not be read off their
         targets. Strings, booleans and categories are classes; numbers with two distinct values are binary;
         other numbers are regression.
+    factor_prior : {"ridge", "learned"}, default="ridge"
+        "ridge": factors shrink to zero, all by the same strength. "learned": after the fit, mean and covariance
+        of the factors are estimated from all tasks, and the factors recomputed under this prior. It pays with
+        many tasks of few rows, spares much of the tuning of `alpha`, and covers what all tasks have in common.
+        The classes of a task, none of which is special, have mean zero and share the covariance.
     task_weight : "balanced" or dict of {task: weight}, default=None
         None: every observation counts once. "balanced": every task counts once. A dict: factors on all
         observations of a task, 1 for tasks that are not named.
     class_weight : "balanced", dict of {class: weight} or dict of {task: either}, default=None
         Factors on the observations of a class, as in :class:`~sklearn.linear_model.LogisticRegression`.
-    scale_targets : {"std", None}, default="std"
-        "std": regression targets are divided by their standard deviation inside, so that units do not matter;
-        everything public is in the units of the targets.
+    scale_targets : {"std", "residual", None}, default="std"
+        "std": regression targets are divided by their standard deviation inside, so that units do not matter.
+        "residual": by the standard deviation of their residuals, `noise_scale_`, found in four rounds of fit
+        and estimate; then tasks with less noise count for more, and `alpha` stands against a noise of one.
+        Everything public is in the units of the targets.
     n_init : int, default=1
         Starts: the first is spectral, the others are random; the best objective is kept.
     fit_intercept : bool, default=True
@@ -69,6 +76,11 @@ class LowRankMultiTask(LowRankModel, BaseEstimator):
         Shared basis B. Columns that were not needed are zero and stand last.
     factors_ : dict of {task: ndarray of shape (n_components, n_outputs)}
         What each task makes of the basis, in units of its targets.
+    factor_mean_ : ndarray of shape (n_components,) or None
+        Mean of the factors, divided by `target_scale_`, of tasks with one output; None under ``factor_prior="ridge"``.
+    factor_covariance_ : ndarray of shape (n_components, n_components) or None
+        Their covariance. With it `factors_`, `coef_` and `intercept_` are those under the learned prior, while
+        `objective_`, `dual_gap_` and `convergence_` speak of the fit under the ridge, which found the basis.
     common_ : ndarray of shape (n_features,) or None
         Common part m.
     own_ : dict of {task: ndarray of shape (n_features, n_outputs)} or None
@@ -85,12 +97,15 @@ class LowRankMultiTask(LowRankModel, BaseEstimator):
         y an array: the classes of its one column, or of each; long form: all classes of all tasks.
     target_scale_ : dict of {task: float}
         What the linear predictor was divided by inside.
+    noise_scale_ : dict of {task: float}
+        Regression tasks: standard deviation of the noise in units of the target, from the residuals of the fit
+        and its degrees of freedom. Tasks with few rows are shrunk towards the share of noise in all tasks.
     rank_ : int
         Components in use.
     objective_ : float
         F at the solution.
     objective_path_ : ndarray of shape (n_steps + 1,)
-        F after every step.
+        F after every step; with ``scale_targets="residual"``, in the last of its rounds.
     dual_gap_ : float
         Upper bound of `objective_` minus the optimum of the convex problem without a limit on the rank: a
         small gap proves a global optimum.
@@ -152,6 +167,7 @@ class LowRankMultiTask(LowRankModel, BaseEstimator):
         alpha_common: float | None = None,
         alpha_own: float | None = None,
         kinds: dict | None = None,
+        factor_prior: str = "ridge",
         task_weight: Any = None,
         class_weight: Any = None,
         scale_targets: str | None = "std",
@@ -170,6 +186,7 @@ class LowRankMultiTask(LowRankModel, BaseEstimator):
         self.alpha_common = alpha_common
         self.alpha_own = alpha_own
         self.kinds = kinds
+        self.factor_prior = factor_prior
         self.task_weight = task_weight
         self.class_weight = class_weight
         self.scale_targets = scale_targets

@@ -31,12 +31,18 @@ class LowRankRegressor(LowRankModel, RegressorMixin, BaseEstimator):
         Ridge strength of each task's own deviation. None: no own parts.
     loss : {"squared", "poisson"}, default="squared"
         "poisson" is for counts, with a logarithmic link: ``predict`` gives ``exp(raw)``.
+    factor_prior : {"ridge", "learned"}, default="ridge"
+        "ridge": factors shrink to zero, all by the same strength. "learned": after the fit, mean and covariance
+        of the factors are estimated from all tasks, and the factors recomputed under this prior. It pays with
+        many tasks of few rows, spares much of the tuning of `alpha`, and covers what all tasks have in common.
     task_weight : "balanced" or dict of {task: weight}, default=None
         None: every observation counts once. "balanced": every task counts once. A dict: factors on all
         observations of a task, 1 for tasks that are not named.
-    scale_targets : {"std", None}, default="std"
-        "std": regression targets are divided by their standard deviation inside, so that units do not matter;
-        everything public is in the units of the targets.
+    scale_targets : {"std", "residual", None}, default="std"
+        "std": regression targets are divided by their standard deviation inside, so that units do not matter.
+        "residual": by the standard deviation of their residuals, `noise_scale_`, found in four rounds of fit
+        and estimate; then tasks with less noise count for more, and `alpha` stands against a noise of one.
+        Everything public is in the units of the targets.
     n_init : int, default=1
         Starts: the first is spectral, the others are random; the best objective is kept.
     fit_intercept : bool, default=True
@@ -65,6 +71,11 @@ class LowRankRegressor(LowRankModel, RegressorMixin, BaseEstimator):
         Shared basis B. Columns that were not needed are zero and stand last.
     factors_ : dict of {task: ndarray of shape (n_components, n_outputs)}
         What each task makes of the basis, in units of its targets.
+    factor_mean_ : ndarray of shape (n_components,) or None
+        Mean of the factors, divided by `target_scale_`; None under ``factor_prior="ridge"``.
+    factor_covariance_ : ndarray of shape (n_components, n_components) or None
+        Their covariance. With it `factors_`, `coef_` and `intercept_` are those under the learned prior, while
+        `objective_`, `dual_gap_` and `convergence_` speak of the fit under the ridge, which found the basis.
     common_ : ndarray of shape (n_features,) or None
         Common part m.
     own_ : dict of {task: ndarray of shape (n_features, n_outputs)} or None
@@ -79,12 +90,15 @@ class LowRankRegressor(LowRankModel, RegressorMixin, BaseEstimator):
         Empty.
     target_scale_ : dict of {task: float}
         What the linear predictor was divided by inside.
+    noise_scale_ : dict of {task: float}
+        Regression tasks: standard deviation of the noise in units of the target, from the residuals of the fit
+        and its degrees of freedom. Tasks with few rows are shrunk towards the share of noise in all tasks.
     rank_ : int
         Components in use.
     objective_ : float
         F at the solution.
     objective_path_ : ndarray of shape (n_steps + 1,)
-        F after every step.
+        F after every step; with ``scale_targets="residual"``, in the last of its rounds.
     dual_gap_ : float
         Upper bound of `objective_` minus the optimum of the convex problem without a limit on the rank: a
         small gap proves a global optimum.
@@ -146,6 +160,7 @@ class LowRankRegressor(LowRankModel, RegressorMixin, BaseEstimator):
         alpha_common: float | None = None,
         alpha_own: float | None = None,
         loss: str = "squared",
+        factor_prior: str = "ridge",
         task_weight: Any = None,
         scale_targets: str | None = "std",
         n_init: int = 1,
@@ -163,6 +178,7 @@ class LowRankRegressor(LowRankModel, RegressorMixin, BaseEstimator):
         self.alpha_common = alpha_common
         self.alpha_own = alpha_own
         self.loss = loss
+        self.factor_prior = factor_prior
         self.task_weight = task_weight
         self.scale_targets = scale_targets
         self.n_init = n_init

@@ -35,7 +35,11 @@ _RULES: dict[str, _Rule] = {
     "alpha_common": (lambda v: v is None or _is_positive(v), "a finite number > 0, or None (no common part)"),
     "alpha_own": (lambda v: v is None or _is_positive(v), "a finite number > 0, or None (no own part)"),
     "loss": (lambda v: isinstance(v, str) and v in ("squared", "poisson"), "'squared' or 'poisson'"),
-    "scale_targets": (lambda v: v is None or (isinstance(v, str) and v == "std"), "'std' or None"),
+    "factor_prior": (lambda v: isinstance(v, str) and v in ("ridge", "learned"), "'ridge' or 'learned'"),
+    "scale_targets": (
+        lambda v: v is None or (isinstance(v, str) and v in ("std", "residual")),
+        "'std', 'residual' or None",
+    ),
     "n_init": (lambda v: _is_integer(v, 1), "an integer >= 1"),
     "fit_intercept": (_is_bool, "True or False"),
     "max_iter": (lambda v: _is_integer(v, 1), "an integer >= 1"),

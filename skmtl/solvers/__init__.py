@@ -3,19 +3,25 @@
 from skmtl.solvers.alternating import Prepared, prepare, solve, solve_prepared
 from skmtl.solvers.compression import Moments, complete_moments, is_complete_squared
 from skmtl.solvers.formulation import formulate
-from skmtl.solvers.merging import merge_solutions
+from skmtl.solvers.joint_fit import Strengths, fit_jointly, fit_new_tasks
+from skmtl.solvers.merging import merge_noise, merge_solutions
 from skmtl.solvers.new_tasks import fit_factors
-from skmtl.solvers.solution import Convergence, Solution
+from skmtl.solvers.solution import Convergence, Noise, Solution
 
 __all__ = [
     "Convergence",
     "Moments",
+    "Noise",
     "Prepared",
     "Solution",
+    "Strengths",
     "complete_moments",
     "fit_factors",
+    "fit_jointly",
+    "fit_new_tasks",
     "formulate",
     "is_complete_squared",
+    "merge_noise",
     "merge_solutions",
     "prepare",
     "solve",

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from skmtl.objective import Problem
 from skmtl.penalties import leading_left_vectors, spectral_norm
 from skmtl.solvers.basis_step import Point, minimise_basis, settle
+from skmtl.solvers.build import ScaleTargets
 from skmtl.solvers.formulation import Formulation, formulate, restore
 from skmtl.solvers.preconditioner import Preconditioner
 from skmtl.solvers.solution import Convergence, Solution
@@ -99,7 +100,7 @@ def solve(
     alpha_common: float | None = None,
     alpha_own: float | None = None,
     fit_intercept: bool = True,
-    scale_targets: str | None = "std",
+    scale_targets: ScaleTargets = "std",
     max_iter: int = 500,
     tol: float = 1e-6,
     n_init: int = 1,

@@ -14,6 +14,9 @@ from skmtl.observations import ListedObservations, MatrixObservations
 from skmtl.penalties import Penalties
 from skmtl.tasks import TaskData
 
+#: "std", None, or a number for each task.
+ScaleTargets = str | NDArray | None
+
 #: Matrix targets are worked on as a matrix from this share of observed cells on, else as a list. A matrix
 #: has the faster products, a list evaluates the loss (exp, log) where it is needed only.
 _MATRIX_SHARE = {"regression": 0.15, "binary": 0.6, "multiclass": 0.6, "count": 0.6}
@@ -22,13 +25,14 @@ _COPY_ELEMENTS = 1 << 23
 
 
 def make_blocks(
-    data: TaskData, scale_targets: str | None, shared_scale: float | None = None
+    data: TaskData, scale_targets: ScaleTargets, shared_scale: float | None = None
 ) -> tuple[list[Block], NDArray]:
     """Blocks of tasks with one loss and number of outputs, and the scale of every task.
 
     Parameters
     ----------
-    scale_targets : {"std", None}
+    scale_targets : {"std", None} or ndarray of shape (n_tasks,)
+        An array: what the targets of each regression task are divided by.
     shared_scale : float, optional
         One scale for all regression tasks, because a common coefficient vector has one unit; NaN lets
         the targets decide it.
@@ -51,9 +55,8 @@ def make_blocks(
         inside = np.ones(len(tasks))
         if scale_targets is not None and (kind == "regression" or is_mixed):
             scale = _null_scale(kind, n_outputs, observations, y, weights)
-            if shared_scale is not None and kind == "regression":
-                pooled = np.sqrt(np.mean(scale**2)) if np.isnan(shared_scale) else shared_scale
-                scale = np.full(len(tasks), pooled)
+            if kind == "regression":
+                scale = regression_scale(scale_targets, tasks, scale, shared_scale)
             scales[tasks] = scale
             if kind == "regression":
                 y = y / observations.spread(scale)
@@ -63,6 +66,16 @@ def make_blocks(
         blocks.append(Block(LOSSES[kind], observations, y, weights, inside, tasks, outputs))
         first = outputs.stop
     return blocks, scales
+
+
+def regression_scale(
+    scale_targets: ScaleTargets, tasks: NDArray, deviations: NDArray, shared_scale: float | None
+) -> NDArray:
+    """Scales of regression tasks, as given or else their deviations; all alike where `shared_scale` asks for it."""
+    scale = deviations if isinstance(scale_targets, str) else np.asarray(scale_targets)[tasks]
+    if shared_scale is None:
+        return scale
+    return np.full(len(tasks), np.sqrt(np.mean(scale**2)) if np.isnan(shared_scale) else shared_scale)
 
 
 def total_row_weights(data: TaskData) -> NDArray:

@@ -24,6 +24,7 @@ from skmtl.matrix import FeatureMatrix, column_means, row_chunks
 from skmtl.objective import Block, Problem
 from skmtl.observations import ListedObservations, MatrixObservations
 from skmtl.penalties import Penalties
+from skmtl.solvers.build import ScaleTargets, regression_scale
 from skmtl.tasks import TaskData
 
 #: Relative size of the diagonal that keeps a Cholesky factor of collinear columns finite.
@@ -157,7 +158,7 @@ def compress_complete(
     moments: Moments,
     penalties: Penalties,
     fit_intercept: bool,
-    scale_targets: str | None,
+    scale_targets: ScaleTargets,
     pool_scales: bool,
 ) -> tuple[Compressed, NDArray]:
     """Complete squared targets: from n rows to at most n_features, and the scale of every task."""
@@ -173,9 +174,8 @@ def compress_complete(
         # About its mean, whether or not an intercept is fitted.
         shift = 0.0 if fit_intercept else means**2
         deviations = np.sqrt(np.maximum(squares / total - shift, 0.0))
-        scales = np.where(deviations > 1e-12 * np.abs(means), deviations, 1.0)
-        if pool_scales:
-            scales = np.full(n_tasks, np.sqrt(np.mean(scales**2)))
+        deviations = np.where(deviations > 1e-12 * np.abs(means), deviations, 1.0)
+        scales = regression_scale(scale_targets, np.arange(n_tasks), deviations, np.nan if pool_scales else None)
     per_task = (np.ones(n_tasks) if data.task_weights is None else data.task_weights) / total
     rows, targets = _factor_moments(gram[np.newaxis], (cross / scales)[np.newaxis])
     rows, targets = rows[0], targets[0]

@@ -23,6 +23,7 @@ from skmtl.observations import ListedObservations
 from skmtl.penalties import Penalties
 from skmtl.solvers.basis_step import Point
 from skmtl.solvers.build import (
+    ScaleTargets,
     as_labelled,
     make_blocks,
     make_problem,
@@ -89,7 +90,7 @@ def formulate(
     alpha_common: float | None,
     alpha_own: float | None,
     fit_intercept: bool,
-    scale_targets: str | None,
+    scale_targets: ScaleTargets,
     moments: Moments | None = None,
 ) -> Formulation:
     """Choose the formulation by the data at hand; `moments` stand for the rows of complete squared targets."""
@@ -209,3 +210,34 @@ def restore(formulation: Formulation, point: Point, n_columns: int) -> Solution:
         dual_gap=np.nan,
         rank=k,
     )
+
+
+def point_of(formulation: Formulation, solution: Solution) -> Point:
+    """The way there of `restore`: a fitted solution as a point of the problem, its own raw predictors included."""
+    problem, k, order = formulation.problem, solution.rank, formulation.order
+    scales = formulation.output_scales[:, np.newaxis]
+
+    def inside(columns: NDArray) -> NDArray:
+        return columns if formulation.directions is None else formulation.directions.T @ columns
+
+    basis, factors = inside(solution.basis[:, :k]), solution.factors[:k, order].T / scales
+    if solution.common is not None:
+        common = solution.common / (formulation.scales[0] if np.ptp(formulation.scales) == 0 else 1.0)
+        q = problem.penalties.common_factor
+        basis = np.concatenate([basis, inside(common[:, np.newaxis]) / q], axis=1)
+        factors = np.concatenate([factors, q * problem.shares_common[:, np.newaxis]], axis=1)
+    intercepts = np.zeros(problem.n_outputs)
+    if formulation.compressed is None:
+        coef = solution.coef[:, order]
+        intercepts = solution.intercept[order]
+        if formulation.centre is not None:
+            intercepts = intercepts + formulation.centre @ coef
+        if problem.X.centre is not None:
+            intercepts = intercepts + problem.X.centre @ inside(coef)
+        intercepts = intercepts / formulation.intercept_scales
+    point = Point(basis, problem.X.times(basis), factors, intercepts, k, solution.objective)
+    if np.isfinite(problem.penalties.own):
+        assert solution.own is not None
+        own = inside(solution.own[:, order]) / formulation.output_scales
+        point.own, point.own_raw = own / problem.penalties.own_factor, problem.own_raw(own)
+    return point

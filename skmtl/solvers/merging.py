@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from skmtl.solvers.solution import Solution
+from skmtl.solvers.solution import Noise, Solution
 from skmtl.tasks import Task
 
 
@@ -43,4 +43,17 @@ def merge_solutions(tasks: Sequence[Task], parts: Sequence[tuple[NDArray, Soluti
             if first.common is not None:
                 # Own parts stand beside the common one, which single outputs have.
                 own[:, outputs] -= first.common[:, np.newaxis] * (np.repeat(widths[positions], widths[positions]) == 1)
-    return replace(first, factors=factors, coef=coef, intercept=intercept, own=own, target_scale=scales)
+    noise = merge_noise(len(tasks), [(positions, solution.noise) for positions, solution in parts])
+    return replace(first, factors=factors, coef=coef, intercept=intercept, own=own, target_scale=scales, noise=noise)
+
+
+def merge_noise(n_tasks: int, parts: Sequence[tuple[NDArray, Noise | None]]) -> Noise | None:
+    """Noise of all tasks from that of disjoint sets of them; None where no part has any."""
+    known = [(positions, noise) for positions, noise in parts if noise is not None]
+    if not known:
+        return None
+    deviations, shared, own = np.full(n_tasks, np.nan), np.zeros(n_tasks), np.zeros(n_tasks)
+    for positions, noise in known:
+        deviations[positions] = noise.deviations
+        shared[positions], own[positions] = noise.shared_freedom, noise.own_freedom
+    return Noise(deviations, known[0][1].ratio, shared, own)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skmtl.penalties import Penalties
-from skmtl.solvers.build import make_blocks, make_problem
+from skmtl.solvers.build import ScaleTargets, make_blocks, make_problem
+from skmtl.solvers.factor_prior import refit_factors
 from skmtl.solvers.factor_step import eliminate
 from skmtl.solvers.formulation import describe, restore
 from skmtl.solvers.solution import Solution
@@ -24,7 +26,8 @@ def fit_factors(
     *,
     alpha: float,
     fit_intercept: bool = True,
-    scale_targets: str | None = "std",
+    scale_targets: ScaleTargets = "std",
+    counts: NDArray | None = None,
 ) -> Solution:
     """Factors and intercepts of new tasks under the basis and the common part of `solution`.
 
@@ -37,6 +40,8 @@ def fit_factors(
     solution : Solution
     alpha : float
         Ridge strength on the factors, as in the fit.
+    counts : ndarray of shape (n_tasks,), optional
+        Fit under ``solution.prior`` instead, with each task's loss times this as its negative log-likelihood.
 
     Returns
     -------
@@ -65,5 +70,7 @@ def fit_factors(
         prior=np.eye(solution.rank),
     )
     fitted = replace(point, factors=done.factors, intercepts=done.intercepts, value=done.value, slopes=done.slopes)
+    if counts is not None:
+        fitted = refit_factors(problem, fitted, counts, solution.prior).point
     new = restore(describe(problem, data, scales), fitted, solution.basis.shape[1])
     return replace(new, basis=solution.basis, common=solution.common, dual_gap=np.nan)

@@ -39,9 +39,9 @@ class Preconditioner:
     def is_complete(self) -> bool:
         return self.vectors is None or self.vectors.shape[0] == self.vectors.shape[1]
 
-    def trace(self, n_features: int) -> float:
-        """Sum of the curvatures of all coefficients of an output."""
-        return float(self.values.sum() + self.rest * (n_features - len(self.values)))
+    def spectrum(self, n_features: int) -> NDArray:
+        """Eigenvalues of H, the flat rest included, shape (n_features,)."""
+        return np.concatenate([self.values, np.full(n_features - len(self.values), self.rest)])
 
     def solve(self, gradient: NDArray, factor_gram: NDArray, alpha: float) -> NDArray:
         """``(H (x) factor_gram + alpha)^-1 gradient`` for a gradient of shape (n_features, p)."""

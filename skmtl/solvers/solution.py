@@ -30,6 +30,41 @@ class Convergence:
 
 
 @dataclass(frozen=True)
+class Noise:
+    """Noise of the regression tasks, in units of their targets.
+
+    Attributes
+    ----------
+    deviations : ndarray of shape (n_tasks,)
+        NaN for tasks of other kinds; zero for a constant target.
+    ratio : float
+        Share of the variance of a regression target that is noise, all tasks together.
+    shared_freedom, own_freedom : ndarrays of shape (n_tasks,)
+        Degrees of freedom of basis and common part that a task bears, and those of its own part.
+    """
+
+    deviations: NDArray
+    ratio: float
+    shared_freedom: NDArray
+    own_freedom: NDArray
+
+
+@dataclass(frozen=True)
+class FactorPrior:
+    """Normal prior of the factors of an output, learned from all tasks, in units of scaled targets.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (k,)
+        Of single-output tasks; that of the classes of a task is zero.
+    covariance : ndarray of shape (k, k)
+    """
+
+    mean: NDArray
+    covariance: NDArray
+
+
+@dataclass(frozen=True)
 class Solution:
     """A fitted joint model, outputs in task order (`TaskData.output_offsets`), user's units.
 
@@ -53,6 +88,9 @@ class Solution:
         Number of components in use.
     objective_path : ndarray of shape (n_iter + 1,)
     convergence : Convergence
+    noise : Noise, or None where no task is a regression or it was not asked for
+    prior : FactorPrior, or None for the ridge
+        Under which the factors were recomputed; objective, gap and convergence are those of the ridge.
     """
 
     basis: NDArray
@@ -67,3 +105,5 @@ class Solution:
     rank: int
     objective_path: NDArray = field(default_factory=lambda: np.empty(0))
     convergence: Convergence | None = None
+    noise: Noise | None = None
+    prior: FactorPrior | None = None

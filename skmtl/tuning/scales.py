@@ -48,7 +48,7 @@ def natural_scales(data: TaskData, options: FitOptions) -> Scales:
     formulation = formulate(data, 1.0, None, None, options.fit_intercept, options.scale_targets)
     prepared = prepare(formulation)
     n_features = formulation.problem.X.shape[1]
-    curvature = max(prepared.preconditioner.trace(n_features) / n_features, 1e-300)
+    curvature = max(float(prepared.preconditioner.spectrum(n_features).mean()), 1e-300)
     n_single = sum(task.n_outputs == 1 for task in data.tasks)
     return Scales(
         max(spectral_norm(prepared.gradient), 1e-300),

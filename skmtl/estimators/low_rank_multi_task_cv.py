@@ -1,0 +1,168 @@
+"""The low-rank estimator for numbers and classes in one fit, tuned by cross-validation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.base import BaseEstimator
+
+from skmtl.estimators.cross_validated import LowRankModelCV
+from skmtl.inputs import TargetRules
+
+
+class LowRankMultiTaskCV(LowRankModelCV, BaseEstimator):
+    """Numbers and classes in one fit, rank and strengths chosen by cross-validation.
+
+    Parameters
+    ----------
+    n_components : "auto", int, None or list of such, default="auto"
+        Columns of the shared basis. "auto" is chosen freely, a value is kept, of a list the best is taken; None
+        is no limit.
+    alpha : "auto", float or list of float, default="auto"
+        Strength of the shared part; infinity leaves it out.
+    alpha_common : "auto", float, None or list of such, default="auto"
+        Strength of the common part; None leaves it out.
+    alpha_own : "auto", float, None or list of such, default="auto"
+        Strength of the own parts; None leaves them out.
+    factor_prior : {"ridge", "learned"}, default="ridge"
+        "learned": after the final fit the factors' mean and covariance are estimated and the factors recomputed
+        under them.
+    kinds : dict of {task: kind}, default=None
+        "regression", "binary", "multiclass" or "count" for tasks whose kind shall not be read off their targets.
+    task_weight : "balanced" or dict of {task: weight}, default=None
+        None: every observation counts once. "balanced": every task counts once. A dict: factors on all
+        observations of a task. It counts in the held-out losses too.
+    class_weight : "balanced", dict of {class: weight} or dict of {task: either}, default=None
+        Factors on the observations of a class.
+    scale_targets : {"std", None}, default="std"
+        "std": regression targets are divided by their standard deviation inside.
+    cv : int, splitter or iterable of (train, test), default=None
+        None: 5 folds. A number means :class:`~skmtl.TaskKFold` for named targets, own rows and the long form, so
+        that every fold has its share of every task, and scikit-learn's own folds for an array y.
+    scoring : str, callable or dict of {task: str or callable}, default=None
+        What is to be greatest. None: minus the mean held-out loss, in the units of the objective: squared errors
+        over the variance of the target, log losses, Poisson losses. A name of scikit-learn's or a dict is a
+        metric per task, of which the mean counts; a callable ``(estimator, X, y)`` gives a number, or a dict
+        with "mean".
+    refit : bool, default=True
+        Whether to fit the chosen model on everything; False leaves the results of the search only.
+    guard : bool, default=True
+        Whether tasks that an independent model serves clearly better get that model (`guarded_`), the others
+        being fitted without them.
+    one_standard_error : bool, default=False
+        Whether to take the simplest model within one standard error of the best, in place of the best.
+    n_init : int, default=1
+        Starts of the final fit: the first is spectral, the others are random.
+    fit_intercept : bool, default=True
+        Whether every output has an intercept, which is not penalised.
+    max_iter : int, default=500
+        Most steps of the basis in the final fit.
+    tol : float, default=1e-8
+        Tolerance of the final fit; fits on folds stop earlier.
+    warm_start : bool, default=False
+        Begin the final fit at the basis of the earlier one.
+    random_state : int, RandomState instance or None, default=None
+        For the random starts.
+    verbose : int, default=0
+        Progress of the final fit.
+    n_jobs : int, default=None
+        Folds worked on at a time, in threads.
+    task_col : str or int, default=None
+        Long form: name or position of the column of X that holds the task of each row.
+
+    Attributes
+    ----------
+    n_components_ : int or None
+        The chosen value; 0 where the shared part is left out.
+    alpha_, alpha_common_, alpha_own_ : float or None
+        The chosen strengths: ``alpha_`` infinite, or the others None, where the part is left out.
+    cv_results_ : dict
+        As of :class:`~sklearn.model_selection.GridSearchCV`, one entry per candidate that was tried, and for
+        every task ``mean_test_<task>`` and ``std_test_<task>``.
+    best_index_, best_score_, best_params_ : int, float, dict
+        Of the chosen candidate.
+    n_splits_ : int
+        Folds that had something to train and something to test on.
+    guarded_ : list
+        Tasks that got an independent model: their factors are zero, their coefficients are own part.
+    tasks_, basis_, factors_, common_, own_, coef_, intercept_, classes_by_task_, target_scale_, rank_, \
+objective_, objective_path_, dual_gap_, convergence_, n_iter_, n_features_in_, feature_names_in_
+        Of the model fitted on everything, as in :class:`LowRankMultiTask`.
+
+    See Also
+    --------
+    LowRankMultiTask : The same at given strengths.
+
+    Notes
+    -----
+    Independent models (own parts alone) and pooled models (a common part alone) are candidates too, so that the
+    choice is not far behind either on any set of tasks. Simple models are tried first; a part is added where it
+    lowers the held-out loss, and every strength is narrowed down from coarse steps to half an octave. A task
+    whose training part in a fold has no target, or lacks one of its classes, sits out that fold.
+
+    The strengths belong to the final fit as they are: on all rows the best `alpha` is slightly smaller than on
+    the training part of a fold.
+
+    Examples
+    --------
+    >>> from skmtl import LowRankMultiTaskCV
+    >>> from skmtl.datasets import load_penguins
+    >>> X, y = load_penguins()
+    >>> model = LowRankMultiTaskCV(alpha=[0.003, 0.03], n_components=[2, 3], alpha_own=None, cv=3).fit(X, y)
+    >>> model.best_params_["alpha"] in (0.003, 0.03)
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        n_components: Any = "auto",
+        alpha: Any = "auto",
+        alpha_common: Any = "auto",
+        alpha_own: Any = "auto",
+        factor_prior: str = "ridge",
+        kinds: dict | None = None,
+        task_weight: Any = None,
+        class_weight: Any = None,
+        scale_targets: str | None = "std",
+        cv: Any = None,
+        scoring: Any = None,
+        refit: bool = True,
+        guard: bool = True,
+        one_standard_error: bool = False,
+        n_init: int = 1,
+        fit_intercept: bool = True,
+        max_iter: int = 500,
+        tol: float = 1e-8,
+        warm_start: bool = False,
+        random_state: Any = None,
+        verbose: int = 0,
+        n_jobs: int | None = None,
+        task_col: Any = None,
+    ) -> None:
+        self.n_components = n_components
+        self.alpha = alpha
+        self.alpha_common = alpha_common
+        self.alpha_own = alpha_own
+        self.factor_prior = factor_prior
+        self.kinds = kinds
+        self.task_weight = task_weight
+        self.class_weight = class_weight
+        self.scale_targets = scale_targets
+        self.cv = cv
+        self.scoring = scoring
+        self.refit = refit
+        self.guard = guard
+        self.one_standard_error = one_standard_error
+        self.n_init = n_init
+        self.fit_intercept = fit_intercept
+        self.max_iter = max_iter
+        self.tol = tol
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+        self.n_jobs = n_jobs
+        self.task_col = task_col
+
+    def _rules(self) -> TargetRules:
+        return TargetRules(type(self).__name__, "any", kinds=self.kinds)

@@ -1,0 +1,161 @@
+"""How much of every regression target is noise: residual standard deviations with the degrees of freedom of the fit.
+
+A linear smoother with hat matrix H leaves residuals with ``E |y - H y|^2 = noise^2 (n - tr H)`` where its prior is
+right, so that the noise of task t is estimated from its residuals over ``n_t - df_t``. The degrees of freedom are
+
+1. one for the intercept;
+2. ``tr A_t (A_t + alpha)^-1`` for the factors, ``A_t`` the curvature of the loss in them; with an own part both
+   together, ``tr(1 - K^-1) + tr (Z'K^-1 Z + alpha)^-1 Z'K^-2 Z`` with ``K = 1 + X X' / alpha_own``, ``Z = X B``;
+3. the task's share of those of basis and common part, whose curvature is ``H (x) S S'`` (as in the preconditioner):
+   ``u_t sum_ij lambda_i s_tj^2 / (lambda_i omega_j + alpha)``, less what turns of the basis and factors share.
+
+Few rows leave few degrees of freedom, and an interpolating task none. Each task's variance is therefore shrunk
+towards the share of its variance that is noise in all tasks together, as if that share had been seen on
+`_PRIOR_COUNT` more observations (the moderated variances of Smyth 2004, doi:10.2202/1544-6115.1027).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmtl.penalties import Penalties
+from skmtl.solvers.build import weight_per_task
+from skmtl.solvers.preconditioner import Preconditioner
+from skmtl.solvers.solution import Noise, Solution
+from skmtl.solvers.task_sums import TaskSums, own_spectra
+from skmtl.tasks import TaskData
+
+#: Observations' worth of belief that a task has as much noise, relative to its variance, as all tasks together.
+_PRIOR_COUNT = 2.0
+#: Multiplications that exact degrees of freedom of own parts may cost; beyond, the mean curvature stands for all.
+_MAX_WORK = 4e10
+
+
+def estimate_noise(
+    data: TaskData,
+    sums: TaskSums,
+    solution: Solution,
+    penalties: Penalties,
+    preconditioner: Preconditioner | None,
+    *,
+    fit_intercept: bool = True,
+    ratio: float | None = None,
+) -> Noise:
+    """Noise of every regression task of a fit.
+
+    Parameters
+    ----------
+    preconditioner : Preconditioner or None
+        Mean curvature of an output; None where basis and common part were not fitted.
+    ratio : float, optional
+        Known share of noise; else it is that of all tasks here.
+    """
+    n_tasks, tasks = len(data.tasks), sums.tasks
+    task_weights = np.ones(n_tasks) if data.task_weights is None else data.task_weights
+    scaled_weights = task_weights[tasks] / weight_per_task(data)
+    own, factors = _task_freedom(data, sums, solution, penalties, scaled_weights, preconditioner, fit_intercept)
+    shared = np.zeros(len(tasks))
+    if preconditioner is not None:
+        shared = _shared_freedom(data, sums, solution, penalties, scaled_weights, preconditioner)
+    unit = count_unit(data)
+    left = np.maximum(sums.counts * unit - float(fit_intercept) - own - factors - shared, 0.0)
+    variances = sums.total_squares / sums.counts
+    varies = sums.total_squares > 0
+    shares = np.divide(sums.residual_squares * unit, variances, out=np.zeros(len(tasks)), where=varies)
+    if ratio is None:
+        freedom = float(left[varies].sum())
+        seen = float(sums.counts[varies].sum()) * unit
+        # Without any freedom left the residuals say nothing but a lower bound.
+        ratio = float(shares.sum()) / (freedom if freedom > 0 else max(seen, 1.0))
+    moderated = (_PRIOR_COUNT * ratio + shares) / (_PRIOR_COUNT + left)
+    everywhere = [np.full(n_tasks, fill) for fill in (np.nan, 0.0, 0.0)]
+    for full, part in zip(everywhere, (np.sqrt(moderated * variances), shared, own), strict=True):
+        full[tasks] = part
+    return Noise(everywhere[0], ratio, everywhere[1], everywhere[2])
+
+
+def count_unit(data: TaskData) -> float:
+    """What weights are multiplied by to be counts: those that add to less than one per observation are no counts.
+
+    A weight of 2 is an observation twice, but weights normalised to a sum of 1, say, are brought to a mean of 1.
+    """
+    if data.weights is None:
+        return 1.0
+    seen = ~np.isnan(data.y) & ((data.weights if data.weights.ndim == data.y.ndim else data.weights[:, np.newaxis]) > 0)
+    return max(1.0, np.count_nonzero(seen) / (weight_per_task(data) * len(data.tasks)))
+
+
+def _task_freedom(
+    data: TaskData,
+    sums: TaskSums,
+    solution: Solution,
+    penalties: Penalties,
+    scaled_weights: NDArray,
+    preconditioner: Preconditioner | None,
+    fit_intercept: bool,
+) -> tuple[NDArray, NDArray]:
+    """Degrees of freedom of own parts and of factors, each of shape (m,)."""
+    n_tasks, k = len(sums.tasks), solution.rank
+    alpha = penalties.shared
+    grams = sums.score_grams * scaled_weights[:, np.newaxis, np.newaxis]
+    own = np.zeros(n_tasks)
+    if solution.own is None:
+        return own, _ridge_trace(grams, grams, alpha)
+    spectra = own_spectra(data, solution.basis[:, :k], fit_intercept, _MAX_WORK)
+    strengths = np.broadcast_to(penalties.own, n_tasks)
+    if not spectra:
+        if preconditioner is not None:
+            values = preconditioner.spectrum(data.n_features)
+            own = np.array([np.sum(values / (values + strength)) for strength in strengths])
+        return own, _ridge_trace(grams, grams, alpha)
+    deflated, twice = np.empty((n_tasks, k, k)), np.empty((n_tasks, k, k))
+    for t, (values, coordinates) in enumerate(spectra):
+        # 1 / (1 + values / strength), also for strength infinity.
+        damping = 1.0 / (1.0 + values / strengths[t])
+        own[t] = np.sum(1.0 - damping)
+        once = (values * damping)[:, np.newaxis] * coordinates
+        deflated[t] = coordinates.T @ once
+        twice[t] = coordinates.T @ (damping[:, np.newaxis] * once)
+    return own, _ridge_trace(deflated, twice, alpha)
+
+
+def _ridge_trace(grams: NDArray, numerators: NDArray, alpha: float) -> NDArray:
+    """``tr (grams + alpha)^-1 numerators`` of every task."""
+    if grams.shape[1] == 0 or not np.isfinite(alpha):
+        return np.zeros(len(grams))
+    # A strength of zero needs a system that can be solved all the same.
+    least = 1e-12 * float(np.einsum("tii->", grams)) / max(len(grams), 1) + 1e-300
+    ridge = max(alpha, least) * np.eye(grams.shape[1])
+    return np.einsum("tii->t", np.linalg.solve(grams + ridge, numerators))
+
+
+def _shared_freedom(
+    data: TaskData,
+    sums: TaskSums,
+    solution: Solution,
+    penalties: Penalties,
+    scaled_weights: NDArray,
+    preconditioner: Preconditioner,
+) -> NDArray:
+    """What a regression task bears of the degrees of freedom of basis and common part, shape (m,)."""
+    factors = scaled_factors(data, solution, penalties)
+    omega, vectors = np.linalg.eigh(factors.T @ factors)
+    values = preconditioner.spectrum(data.n_features)
+    n_directions = np.count_nonzero(values > 1e-12 * max(float(values.max(initial=0.0)), 1e-300))
+    per_column = np.array([np.sum(values / (values * max(o, 0.0) + penalties.reference + 1e-300)) for o in omega])
+    turned = (factors[data.output_offsets[sums.tasks]] @ vectors) ** 2
+    # Turns of the basis are moves of the factors, which are counted already.
+    free = max(n_directions - solution.rank, 0) / max(n_directions, 1)
+    weight = scaled_weights * sums.counts
+    return free * weight * (turned @ per_column)
+
+
+def scaled_factors(data: TaskData, solution: Solution, penalties: Penalties) -> NDArray:
+    """Factors of all outputs in units of the scaled targets, that of the common part last, (n_outputs, p)."""
+    n_outputs = np.array([task.n_outputs for task in data.tasks])
+    factors = (solution.factors[: solution.rank] / np.repeat(solution.target_scale, n_outputs)).T
+    if solution.common is None:
+        return factors
+    shares = np.repeat(n_outputs == 1, n_outputs) * penalties.common_factor
+    return np.concatenate([factors, shares[:, np.newaxis]], axis=1)

@@ -1,0 +1,159 @@
+"""What a fit leaves of every regression task: counts, squares and the moments of its scores, in the user's units.
+
+The noise of a task and the uncertainty of its factors need no more than these sums, which one narrow product with
+X gives, or none where complete targets have been summed up in `Moments`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from skmtl.matrix import FeatureMatrix, column_means
+from skmtl.objective import Block, with_ones
+from skmtl.observations import ListedObservations, MatrixObservations, Pairs
+from skmtl.solvers.build import make_blocks, total_row_weights, weight_per_task
+from skmtl.solvers.compression import Moments
+from skmtl.solvers.solution import Solution
+from skmtl.tasks import TaskData
+
+
+@dataclass(frozen=True)
+class TaskSums:
+    """Sums over the observations of m regression tasks, weighted by the observations' own weights.
+
+    Attributes
+    ----------
+    tasks : intp ndarray of shape (m,)
+        Positions in `TaskData.tasks`.
+    counts : ndarray of shape (m,)
+        Sum of the weights: a weight of 2 is an observation twice.
+    total_squares, residual_squares : ndarrays of shape (m,)
+        Of the targets about their mean, of the residuals.
+    score_grams : ndarray of shape (m, k, k), or (1, k, k) where all are equal
+        ``sum z z'`` of the scores ``z = x @ basis``, about `score_means` where an intercept is fitted.
+    score_means : ndarray of shape (m, k) or (1, k)
+    """
+
+    tasks: NDArray
+    counts: NDArray
+    total_squares: NDArray
+    residual_squares: NDArray
+    score_grams: NDArray
+    score_means: NDArray
+
+
+def sums_of_moments(moments: Moments, solution: Solution, fit_intercept: bool) -> TaskSums:
+    """Complete squared targets, from their moments."""
+    n_tasks, total = len(moments.y_sum), moments.total
+    x_mean, y_mean, gram, cross, squares = moments.centred()
+    about_mean = squares
+    if not fit_intercept:
+        x_mean, y_mean = np.zeros_like(x_mean), np.zeros_like(y_mean)
+        gram, cross, squares = moments.gram, moments.cross, moments.squares
+    coef, basis = solution.coef, solution.basis[:, : solution.rank]
+    residual = squares - 2.0 * np.sum(coef * cross, axis=0) + np.sum(coef * (gram @ coef), axis=0)
+    return TaskSums(
+        np.arange(n_tasks),
+        np.full(n_tasks, total),
+        about_mean,
+        np.maximum(residual, 0.0),
+        (basis.T @ gram @ basis)[np.newaxis],
+        (x_mean @ basis)[np.newaxis],
+    )
+
+
+def sums_of_data(data: TaskData, solution: Solution, fit_intercept: bool) -> TaskSums | None:
+    """Of all regression tasks; None where there is none."""
+    block = regression_block(data)
+    if block is None:
+        return None
+    observations, tasks = block.observations, block.tasks
+    per_task = np.ones(len(data.tasks)) if data.task_weights is None else data.task_weights
+    weights = np.broadcast_to(block.weights, block.y.shape) * observations.spread(
+        weight_per_task(data) / per_task[tasks]
+    )
+    counts = observations.task_sums(weights)
+    means = observations.task_sums(weights * block.y) / counts
+    total_squares = observations.task_sums(weights * (block.y - observations.spread(means)) ** 2)
+    X = FeatureMatrix(data.X, column_means(data.X, total_row_weights(data)) if fit_intercept else None)
+    residual, scores = _residuals(data, block, solution, X)
+    columns = with_ones(scores)
+    grams = observations.grams(weights, Pairs(columns))
+    ones, grams = grams[:, :-1, -1], grams[:, :-1, :-1]
+    score_means = ones / counts[:, np.newaxis]
+    if fit_intercept:
+        grams = grams - ones[:, :, np.newaxis] * score_means[:, np.newaxis]
+    if X.centre is not None:
+        score_means = score_means + X.centre @ solution.basis[:, : solution.rank]
+    residual_squares = observations.task_sums(weights * residual**2)
+    return TaskSums(tasks, counts, total_squares, residual_squares, grams, score_means)
+
+
+def regression_block(data: TaskData) -> Block | None:
+    """The observations of all regression tasks, targets in their own units."""
+    blocks, _ = make_blocks(data, None)
+    return next((block for block in blocks if block.loss.is_quadratic), None)
+
+
+def _residuals(data: TaskData, block: Block, solution: Solution, X: FeatureMatrix) -> tuple[NDArray, NDArray]:
+    """``y - raw`` of a block, and the scores ``X @ basis`` (centred as X is), shape (n_rows, k)."""
+    outputs = data.output_offsets[block.tasks]
+    basis, factors = solution.basis[:, : solution.rank], solution.factors[: solution.rank, outputs].T
+    intercepts = solution.intercept[outputs]
+    if X.centre is not None:
+        intercepts = intercepts + X.centre @ solution.coef[:, outputs]
+    own = None if solution.own is None else solution.own[:, outputs]
+    if solution.common is not None:
+        basis = np.concatenate([basis, solution.common[:, np.newaxis]], axis=1)
+        # One scale for all tasks: the common part is in their units; else it is in units of the scaled targets.
+        unit = np.ptp(solution.target_scale) == 0
+        share = np.ones(len(outputs)) if unit else solution.target_scale[block.tasks]
+        factors = np.concatenate([factors, share[:, np.newaxis]], axis=1)
+    scores = X.times(basis)
+    raw = block.observations.raw(with_ones(scores), np.concatenate([factors, intercepts[:, np.newaxis]], axis=1))
+    if own is not None:
+        raw = raw + block.observations.coefficient_raw(X, own)
+    return block.y - raw, scores[:, : solution.rank]
+
+
+def own_spectra(data: TaskData, basis: NDArray, fit_intercept: bool, max_work: float) -> list[tuple[NDArray, NDArray]]:
+    """Per regression task: eigenvalues of its weighted Gram matrix, and the basis in the eigenvectors' coordinates.
+
+    Empty where this would cost more than `max_work` multiplications, or X is sparse.
+
+    Returns
+    -------
+    spectra : list of (values of shape (r,), coordinates of shape (r, k)), r = min(n_t, n_features)
+    """
+    block = regression_block(data)
+    if block is None or sparse.issparse(data.X):
+        return []
+    observations = block.observations
+    weights = np.broadcast_to(block.weights, block.y.shape)
+    if isinstance(observations, MatrixObservations):
+        columns = [(np.flatnonzero(w > 0), w[w > 0]) for w in weights.T]
+    else:
+        assert isinstance(observations, ListedObservations)
+        cuts = observations.offsets[1:-1]
+        columns = list(zip(np.split(observations.rows, cuts), np.split(weights, cuts), strict=True))
+    d = data.n_features
+    if sum(max(len(rows), d) * min(len(rows), d) ** 2 for rows, _ in columns) > max_work:
+        return []
+    return [_spectrum(data.X[rows], w, basis, fit_intercept) for rows, w in columns]
+
+
+def _spectrum(X: NDArray, weights: NDArray, basis: NDArray, fit_intercept: bool) -> tuple[NDArray, NDArray]:
+    if fit_intercept:
+        X = X - weights @ X / weights.sum()
+    X = X * np.sqrt(weights)[:, np.newaxis]
+    if X.shape[0] >= X.shape[1]:
+        values, vectors = np.linalg.eigh(X.T @ X)
+        return np.maximum(values, 0.0), vectors.T @ basis
+    values, vectors = np.linalg.eigh(X @ X.T)
+    kept = values > len(values) * np.finfo(float).eps * max(values[-1], 0.0)
+    values, vectors = values[kept], vectors[:, kept]
+    return values, (vectors.T @ (X @ basis)) / np.sqrt(values)[:, np.newaxis]
