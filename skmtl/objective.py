@@ -138,17 +138,11 @@ class Problem:
         return all(block.loss.is_quadratic for block in self.blocks)
 
     def raw(self, block: Block, scores: NDArray, factors: NDArray, intercepts: NDArray) -> NDArray:
-        """Linear predictor of a block's observations, scale and intercept included."""
+        """Linear predictor of a block's observations, from factors (n_outputs of the block, p) and intercepts."""
+        factors = factors * block.output_scale
         if self.fit_intercept:
-            scores = with_ones(scores)
-        return block.observations.raw(scores, self.raw_factors(block, factors, intercepts))
-
-    def raw_factors(self, block: Block, factors: NDArray, intercepts: NDArray) -> NDArray:
-        """Factors of a block as they act on the raw predictor: scaled, intercept as a last column."""
-        scaled = factors[block.outputs] * block.output_scale
-        if not self.fit_intercept:
-            return scaled
-        return np.concatenate([scaled, intercepts[block.outputs, np.newaxis]], axis=1)
+            scores, factors = with_ones(scores), np.concatenate([factors, intercepts[:, np.newaxis]], axis=1)
+        return block.observations.raw(scores, factors)
 
     def basis_gradient(self, slopes: Sequence[NDArray], factors: NDArray) -> NDArray:
         """Gradient of the loss in the basis, ``X' (slopes @ factors)``, shape (n_features, p)."""

@@ -241,7 +241,8 @@ class _QuadraticStep:
         """Total weighted loss, and its gradient per observation."""
         if self.problem.fit_intercept:
             self.intercepts = (self.target_sum - np.sum(self.ones * self.free, axis=1)) / self.total
-        raw = _block_raw(self.problem, self.block, self.scores, self.free, self.frozen, self.intercepts)
+        factors = np.concatenate([self.free, self.frozen], axis=1)
+        raw = self.problem.raw(self.block, self.scores, factors, self.intercepts)
         raw -= self.targets
         return self.block.quadratic_loss(raw)
 
@@ -260,7 +261,7 @@ class _NewtonStep:
         self.frozen = factors[block.outputs, k:]
         self.free = factors[block.outputs, :k].copy()
         self.intercepts = intercepts[block.outputs].copy()
-        self.raw = _block_raw(problem, block, scores, self.free, self.frozen, self.intercepts) + offset
+        self.raw = problem.raw(block, scores, factors[block.outputs], self.intercepts) + offset
         self.state = block.evaluate(self.raw)
         self.curvature: NDArray | None = None
         self.last_decrement = np.inf
@@ -391,14 +392,6 @@ def solve_systems(matrices: NDArray, right: NDArray) -> NDArray:
     if len(matrices) == 1:
         return np.linalg.solve(matrices[0], right.T).T
     return np.linalg.solve(matrices, right[:, :, np.newaxis])[:, :, 0]
-
-
-def _block_raw(problem: Problem, block: Block, scores, free, frozen, intercepts) -> NDArray:
-    factors = np.concatenate([free, frozen], axis=1) * block.output_scale
-    if problem.fit_intercept:
-        scores = with_ones(scores)
-        factors = np.concatenate([factors, intercepts[:, np.newaxis]], axis=1)
-    return block.observations.raw(scores, factors)
 
 
 def _floor(hessian: NDArray, k: int) -> NDArray:
