@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
 
+from skmtl.matrix import row_chunks
 from skmtl.objective import Problem
 from skmtl.penalties import leading_left_vectors, spectral_norm
 from skmtl.solvers.basis_step import Point, minimise_basis, settle
@@ -28,6 +29,7 @@ from skmtl.solvers.start import (
     spectral_basis,
     with_free_columns,
 )
+from skmtl.solvers.threads import is_narrow, one_blas_thread
 from skmtl.tasks import TaskData
 
 #: Rank that an unlimited fit starts with; it doubles as long as the certificate asks for more.
@@ -128,20 +130,21 @@ def solve(
     -------
     Solution
     """
-    prepared = prepare(formulate(data, alpha, alpha_common, alpha_own, fit_intercept, scale_targets))
-    return solve_prepared(
-        prepared,
-        n_components=n_components,
-        alpha=alpha,
-        alpha_common=alpha_common,
-        max_iter=max_iter,
-        tol=tol,
-        n_init=n_init,
-        random_state=random_state,
-        start=start,
-        n_jobs=n_jobs,
-        report=report,
-    )
+    with one_blas_thread(is_narrow(data.X)):
+        prepared = prepare(formulate(data, alpha, alpha_common, alpha_own, fit_intercept, scale_targets))
+        return solve_prepared(
+            prepared,
+            n_components=n_components,
+            alpha=alpha,
+            alpha_common=alpha_common,
+            max_iter=max_iter,
+            tol=tol,
+            n_init=n_init,
+            random_state=random_state,
+            start=start,
+            n_jobs=n_jobs,
+            report=report,
+        )
 
 
 def solve_prepared(
@@ -171,17 +174,20 @@ def solve_prepared(
         rank = 0
     first = min(rank, _FIRST_RANK) if n_components is None else rank
     settings = Settings(rank, rank < limit, first, tol, max_iter)
-    null = null_point(problem)
+    null = replace(null_point(problem), slopes=[])
     rng = np.random.RandomState(0) if random_state is None else random_state
     starts = _starts(formulation, prepared.preconditioner, prepared.gradient, settings, n_init, rng, start)
-    if len(starts) == 1:
-        best = _descend(problem, prepared.preconditioner, null, starts[0], settings, report or _silent)
-    else:
-        descents = Parallel(n_jobs=n_jobs, prefer="threads")(
-            delayed(_descend)(problem, prepared.preconditioner, null, columns, settings, _silent) for columns in starts
-        )
-        best = min(descents, key=lambda descent: descent.point.value)
-    return _finish(formulation, best, n_components if n_components is not None else limit)
+    n_workers = min(effective_n_jobs(n_jobs), len(starts))
+    with one_blas_thread(is_narrow(problem.X) or n_workers > 1):
+        if len(starts) == 1:
+            best = _descend(problem, prepared.preconditioner, null, starts[0], settings, report or _silent)
+        else:
+            descents = Parallel(n_jobs=n_workers, prefer="threads")(
+                delayed(_descend)(problem, prepared.preconditioner, null, columns, settings, _silent)
+                for columns in starts
+            )
+            best = min(descents, key=lambda descent: descent.point.value)
+        return _finish(formulation, best, n_components if n_components is not None else limit)
 
 
 def _silent(iteration: int, objective: float, decrement: float) -> None:
@@ -285,7 +291,9 @@ def _certificate(problem: Problem, point: Point) -> tuple[float, NDArray | None]
     basis = point.basis[:, : point.n_free]
     if basis.shape[1]:
         span = np.linalg.qr(basis)[0]
-        gradient = gradient - span @ (span.T @ gradient)
+        inside = span.T @ gradient
+        for rows in row_chunks(*gradient.shape):  # in place: it may be as large as a wide sparse X
+            gradient[rows] -= span[rows] @ inside
     if spectral_norm(gradient) <= alpha * (1.0 + 1e-9):
         return gap, None
     vectors, values = leading_left_vectors(gradient, max(_FIRST_RANK, point.n_free))

@@ -20,8 +20,9 @@ from skmtl.solvers.preconditioner import Preconditioner
 _MEMORY = 10
 #: The factor step is as exact as this share of the decrease that the basis step promises.
 _INNER = 1e-3
-#: Doubles that the pairs of L-BFGS may hold together.
-_MEMORY_ELEMENTS = 1 << 25
+#: Doubles that the pairs of L-BFGS may hold together in any case, and what share of the doubles of X beyond.
+_MEMORY_ELEMENTS = 1 << 20
+_MEMORY_SHARE = 0.5
 #: A component this much smaller than the largest is dropped.
 _PRUNE = 1e-5
 
@@ -144,7 +145,8 @@ def minimise_basis(
     """
     scale = max(abs(point.value), 1e-300)
     pairs: list[tuple[NDArray, NDArray]] = []
-    memory = int(np.clip(_MEMORY_ELEMENTS / max(2 * point.columns.size, 1), 3, _MEMORY))
+    room = max(_MEMORY_ELEMENTS, _MEMORY_SHARE * problem.X.n_stored)
+    memory = int(np.clip(room / max(2 * point.columns.size, 1), 3, _MEMORY))
     gradient = full_gradient(problem, point)
     for iteration in range(max_iter + 1):
         solve = _curvature_solve(problem, preconditioner, point)

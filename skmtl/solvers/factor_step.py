@@ -270,9 +270,7 @@ class _NewtonStep:
         """Quadratic model of the loss at the present factors and intercepts, `point` of shape (n_tasks, c, q)."""
         block, k = self.block, self.k
         n_tasks, c = block.observations.n_tasks, block.observations.n_outputs
-        self.gradient = block.observations.factor_sums(block.weighted(self.state[1]), self.columns).reshape(
-            n_tasks, c, -1
-        )
+        self.gradient = block.observations.factor_sums(self.state[1], self.columns).reshape(n_tasks, c, -1)
         self.gradient[:, :, :k] *= block.scale[:, np.newaxis, np.newaxis]
         if self.curvature is None:
             self.curvature = self._form_curvature(self.gradient.shape[2])
@@ -374,15 +372,13 @@ class _NewtonStep:
         if self.problem.fit_intercept:
             self.intercepts = self.intercepts + flat[:, k] * np.repeat(length, observations.n_outputs)
 
-    def _task_values(self, values: NDArray, free: NDArray, precision: NDArray) -> NDArray:
-        observations = self.block.observations
+    def _task_values(self, losses: NDArray, free: NDArray, precision: NDArray) -> NDArray:
         penalty = 0.5 * np.sum((free @ precision) * free, axis=1)
-        penalty = penalty.reshape(observations.n_tasks, observations.n_outputs).sum(axis=1)
-        return observations.task_sums(self.block.weighted(values)) + penalty
+        return losses + penalty.reshape(len(losses), self.block.observations.n_outputs).sum(axis=1)
 
     def finish(self) -> tuple[float, NDArray]:
         """Total weighted loss, and its gradient per observation."""
-        return float(np.sum(self.block.weighted(self.state[0]))), self.block.weighted(self.state[1])
+        return float(np.sum(self.state[0])), self.state[1]
 
 
 def solve_systems(matrices: NDArray, right: NDArray) -> NDArray:
