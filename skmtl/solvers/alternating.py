@@ -266,7 +266,7 @@ def _descend(
         )
         return point, decrement
 
-    point, _, _ = settle(problem, with_free_columns(problem, null, columns), 1e-4 * abs(null.value))
+    point = settle(problem, with_free_columns(problem, null, columns), 1e-4 * abs(null.value))
     if point.n_free > settings.n_components:
         # More columns than allowed find a better valley; the largest of them then go on alone.
         point, _ = lower(point, 1e-3, 20)
@@ -282,7 +282,7 @@ def _descend(
             gap, outside = _certificate(problem, point)
         # A gap that the rank limit keeps open needs no digits; a closed one is as small as the slopes are exact.
         if outside is None or gap <= 1e-3 * scale:
-            point, _, _ = settle(problem, point, 1e-14 * scale, polish=2)
+            point = settle(problem, point, 1e-14 * scale, polish=2)
             gap, outside = _certificate(problem, point)
         exhausted = len(path) > settings.max_iter
         if gap <= settings.tol * scale:
@@ -331,7 +331,7 @@ def _grow(problem: Problem, point: Point, directions: NDArray, scale: float) -> 
     sizes = np.linalg.norm(point.basis[:, : point.n_free], axis=0)
     size = float(np.median(sizes)) if len(sizes) else 1.0
     grown = with_free_columns(problem, point, directions * size)
-    return settle(problem, grown, 1e-6 * scale)[0]
+    return settle(problem, grown, 1e-6 * scale)
 
 
 def _truncate(problem: Problem, point: Point, n_components: int) -> Point:
@@ -343,8 +343,9 @@ def _truncate(problem: Problem, point: Point, n_components: int) -> Point:
         scores=point.scores[:, kept],
         factors=point.factors[:, kept],
         n_free=min(n_components, point.n_free),
+        states=None,
     )
-    return settle(problem, smaller, 1e-4 * abs(point.value))[0]
+    return settle(problem, smaller, 1e-4 * abs(point.value))
 
 
 def _finish(formulation: Formulation, descent: Descent, n_columns: int) -> Solution:
