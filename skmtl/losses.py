@@ -23,6 +23,8 @@ from scipy.special import entr, expit
 
 #: A log mean beyond this is as good as infinite; curvatures that large still make solvable systems.
 _MAX_LOG = 60.0
+#: Log-odds beyond this are certain, and their exponential is still finite.
+_MAX_ODDS = 700.0
 
 
 class SquaredLoss:
@@ -35,12 +37,6 @@ class SquaredLoss:
         """Value, gradient and curvature in `raw`, each of the shape of `raw`."""
         gradient = raw - y
         return 0.5 * gradient**2, gradient, np.ones_like(gradient)
-
-    def value(self, y: NDArray, raw: NDArray) -> NDArray:
-        return 0.5 * (raw - y) ** 2
-
-    def gradient(self, y: NDArray, raw: NDArray) -> NDArray:
-        return raw - y
 
     def dual_value(self, y: NDArray, dual: NDArray) -> NDArray:
         """``-loss*(-dual)``: what an observation adds to the dual objective."""
@@ -57,18 +53,20 @@ class LogisticLoss:
     is_quadratic = False
 
     def evaluate(self, y: NDArray, raw: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-        # One exp and one log serve value, gradient and curvature; exp(-|raw|) cannot overflow.
-        shrunk = np.exp(-np.abs(raw))
-        inverse = 1.0 / (1.0 + shrunk)
-        value = np.maximum(raw, 0.0) - y * raw - np.log(inverse)
-        probability = np.where(raw >= 0, inverse, shrunk * inverse)
-        return value, probability - y, shrunk * inverse * inverse
-
-    def value(self, y: NDArray, raw: NDArray) -> NDArray:
-        return np.maximum(raw, 0.0) - y * raw + np.log1p(np.exp(-np.abs(raw)))
-
-    def gradient(self, y: NDArray, raw: NDArray) -> NDArray:
-        return expit(raw) - y
+        # One exp and one log serve value, gradient and curvature. All three come from the odds against the
+        # label, so that nothing cancels where the label is all but certain.
+        sign = 1.0 - 2.0 * y
+        against = sign * raw
+        odds = np.minimum(against, _MAX_ODDS)
+        beyond = against - odds
+        np.exp(odds, out=odds)
+        total = odds + 1.0
+        value = np.log(total)
+        value += beyond
+        np.reciprocal(total, out=total)
+        odds *= total
+        total *= odds
+        return value, sign * odds, total
 
     def dual_value(self, y: NDArray, dual: NDArray) -> NDArray:
         q = np.clip(y - dual, 0.0, 1.0)
@@ -87,12 +85,6 @@ class PoissonLoss:
     def evaluate(self, y: NDArray, raw: NDArray) -> tuple[NDArray, NDArray, NDArray]:
         mean = self.inverse_link(raw)
         return mean - y * raw, mean - y, mean
-
-    def value(self, y: NDArray, raw: NDArray) -> NDArray:
-        return self.inverse_link(raw) - y * raw
-
-    def gradient(self, y: NDArray, raw: NDArray) -> NDArray:
-        return self.inverse_link(raw) - y
 
     def dual_value(self, y: NDArray, dual: NDArray) -> NDArray:
         q = np.maximum(y - dual, 0.0)
@@ -122,12 +114,6 @@ class MultinomialLoss:
         gradient = probability.copy()
         np.put_along_axis(gradient, codes, np.take_along_axis(gradient, codes, axis=-1) - 1.0, axis=-1)
         return value, gradient, probability
-
-    def value(self, y: NDArray, raw: NDArray) -> NDArray:
-        return self.evaluate(y, raw)[0]
-
-    def gradient(self, y: NDArray, raw: NDArray) -> NDArray:
-        return self.evaluate(y, raw)[1]
 
     def dual_value(self, y: NDArray, dual: NDArray) -> NDArray:
         one_hot = np.arange(dual.shape[-1]) == y[..., np.newaxis]

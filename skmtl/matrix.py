@@ -12,6 +12,8 @@ from scipy import sparse
 
 #: Rows that are worked on at a time where a pass would otherwise need a copy of X.
 _CHUNK_ELEMENTS = 1 << 18
+#: Columns that a sparse X is multiplied with at a time: more of them no longer stay in the cache.
+_SPARSE_COLUMNS = 8
 
 
 def row_chunks(n_rows: int, n_columns: int) -> list[slice]:
@@ -45,6 +47,17 @@ def second_moments(X: NDArray, centre: NDArray | None, row_weights: NDArray) -> 
     return result
 
 
+def _in_narrow_parts(matrix, columns: NDArray) -> NDArray:
+    """``matrix @ columns`` for a sparse matrix, a few columns at a time."""
+    if columns.shape[1] <= _SPARSE_COLUMNS:
+        return matrix @ columns
+    result = np.empty((matrix.shape[0], columns.shape[1]))
+    for start in range(0, columns.shape[1], _SPARSE_COLUMNS):
+        part = slice(start, start + _SPARSE_COLUMNS)
+        result[:, part] = matrix @ np.ascontiguousarray(columns[:, part])
+    return result
+
+
 class FeatureMatrix:
     """``X - 1 centre'`` as an operator on narrow matrices, without a copy of X.
 
@@ -62,6 +75,12 @@ class FeatureMatrix:
         self._needs_upcast = not self.is_sparse and X.dtype != np.float64
         self.n_passes = 0
 
+    @property
+    def n_stored(self) -> int:
+        """Doubles that would take as much memory as X does."""
+        arrays = (self.X.data, self.X.indices, self.X.indptr) if self.is_sparse else (self.X,)
+        return sum(array.nbytes for array in arrays) // 8
+
     def times(self, columns: NDArray) -> NDArray:
         """``(X - 1 centre') @ columns``, shape (n_rows, n_columns)."""
         self.n_passes += 1
@@ -70,7 +89,7 @@ class FeatureMatrix:
             for rows in row_chunks(*self.shape):
                 np.matmul(self.X[rows].astype(np.float64), columns, out=result[rows])
         else:
-            result = self.X @ columns
+            result = _in_narrow_parts(self.X, columns) if self.is_sparse else self.X @ columns
         if self.centre is not None:
             result -= self.centre @ columns
         return result
@@ -82,12 +101,16 @@ class FeatureMatrix:
             result = np.zeros((self.shape[1], columns.shape[1]))
             for rows in row_chunks(*self.shape):
                 result += self.X[rows].astype(np.float64).T @ columns[rows]
+        elif self.is_sparse and not sparse.issparse(columns):
+            result = _in_narrow_parts(self.X.T, columns)
         else:
             result = self.X.T @ columns
         if not isinstance(result, np.ndarray):  # sparse columns under a sparse X
             result = np.asarray(result.todense())
         if self.centre is not None:
-            result -= np.outer(self.centre, np.asarray(columns.sum(axis=0)).ravel())
+            sums = np.asarray(columns.sum(axis=0)).ravel()
+            for part in row_chunks(*result.shape):
+                result[part] -= np.outer(self.centre[part], sums)
         return result
 
     def row_products(self, rows: NDArray, columns: NDArray, which: NDArray) -> NDArray:

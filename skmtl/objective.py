@@ -17,7 +17,7 @@ Regression targets arrive divided by their scale, with ``scale_t = 1`` inside th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,23 +70,31 @@ class Block:
             return values * self.weights
         return values * self.weights[..., np.newaxis]
 
+    def chunks(self) -> list[slice]:
+        """Pieces of the observations whose temporaries stay in the cache."""
+        step = max(1, _CHUNK // max(1, self.y[:1].size * self.observations.n_outputs))
+        return [slice(start, start + step) for start in range(0, len(self.y), step)]
+
+    def part(self, piece: slice) -> Block:
+        """`y` and `weights` of a piece, for elementwise work."""
+        weights = self.weights if isinstance(self.weights, float) else self.weights[piece]
+        return replace(self, y=self.y[piece], weights=weights)
+
     def evaluate(self, raw: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-        """Value, gradient and curvature of the loss, in pieces that stay in the cache."""
-        step = max(1, _CHUNK // max(1, raw[:1].size))
-        if len(raw) <= step:
-            return self.loss.evaluate(self.y, raw)
-        value, gradient, curvature = np.empty(self.y.shape), np.empty(raw.shape), np.empty(raw.shape)
-        for start in range(0, len(raw), step):
-            part = slice(start, start + step)
-            value[part], gradient[part], curvature[part] = self.loss.evaluate(self.y[part], raw[part])
-        return value, gradient, curvature
+        """Weighted loss of every task, (n_tasks,); per observation its weighted gradient and plain curvature."""
+        value, slope, curvature = np.empty(self.y.shape), np.empty(raw.shape), np.empty(raw.shape)
+        for piece in self.chunks():
+            part = self.part(piece)
+            one, gradient, curvature[piece] = self.loss.evaluate(part.y, raw[piece])
+            value[piece], slope[piece] = part.weighted(one), part.weighted(gradient)
+        return self.observations.task_sums(value), slope, curvature
 
     def loss_and_slope(self, raw: NDArray) -> tuple[float, NDArray]:
         """Total weighted loss, and its gradient per observation."""
         if self.loss.is_quadratic:
             return self.quadratic_loss(raw - self.y)
-        values, gradient, _ = self.evaluate(raw)
-        return float(np.sum(self.weighted(values))), self.weighted(gradient)
+        losses, slope, _ = self.evaluate(raw)
+        return float(np.sum(losses)), slope
 
     def quadratic_loss(self, residual: NDArray) -> tuple[float, NDArray]:
         """As `loss_and_slope` for the squared loss, from ``raw - y``."""
@@ -138,17 +146,11 @@ class Problem:
         return all(block.loss.is_quadratic for block in self.blocks)
 
     def raw(self, block: Block, scores: NDArray, factors: NDArray, intercepts: NDArray) -> NDArray:
-        """Linear predictor of a block's observations, scale and intercept included."""
+        """Linear predictor of a block's observations, from factors (n_outputs of the block, p) and intercepts."""
+        factors = factors * block.output_scale
         if self.fit_intercept:
-            scores = with_ones(scores)
-        return block.observations.raw(scores, self.raw_factors(block, factors, intercepts))
-
-    def raw_factors(self, block: Block, factors: NDArray, intercepts: NDArray) -> NDArray:
-        """Factors of a block as they act on the raw predictor: scaled, intercept as a last column."""
-        scaled = factors[block.outputs] * block.output_scale
-        if not self.fit_intercept:
-            return scaled
-        return np.concatenate([scaled, intercepts[block.outputs, np.newaxis]], axis=1)
+            scores, factors = with_ones(scores), np.concatenate([factors, intercepts[:, np.newaxis]], axis=1)
+        return block.observations.raw(scores, factors)
 
     def basis_gradient(self, slopes: Sequence[NDArray], factors: NDArray) -> NDArray:
         """Gradient of the loss in the basis, ``X' (slopes @ factors)``, shape (n_features, p)."""
@@ -223,13 +225,22 @@ def with_ones(scores: NDArray) -> NDArray:
 
 def _dual_of_block(block: Block, slope: NDArray) -> Callable[[float], float]:
     """``c -> sum -loss*(-c theta)`` of a block, theta = -slope; per unit weight, as the conjugates are stated."""
-    weights = np.asarray(block.weights)
-    weights = weights[..., np.newaxis] if weights.ndim and slope.ndim > block.y.ndim else weights
+
+    def per_unit(piece: slice) -> tuple[Block, NDArray]:
+        part = block.part(piece)
+        weights = np.asarray(part.weights)
+        weights = weights[..., np.newaxis] if weights.ndim and slope.ndim > block.y.ndim else weights
+        # Unobserved cells (weight zero) have no dual variable.
+        return part, np.divide(slope[piece], weights, out=np.zeros_like(slope[piece]), where=weights > 0)
+
     if block.loss.is_quadratic:
         # A polynomial in c, so that the data are passed once.
-        inverse = np.divide(1.0, weights, out=np.zeros_like(weights, dtype=float), where=weights > 0)
-        linear, square = -float(np.vdot(slope, block.y)), 0.5 * float(np.sum(slope * slope * inverse))
+        linear = -float(np.vdot(slope, block.y))
+        square = 0.5 * sum(float(np.vdot(slope[piece], per_unit(piece)[1])) for piece in block.chunks())
         return lambda c: c * linear - c * c * square
-    # Unobserved cells (weight zero) have no dual variable.
-    per_unit = np.divide(slope, weights, out=np.zeros_like(slope), where=weights > 0)
-    return lambda c: float(np.sum(block.weighted(block.loss.dual_value(block.y, -c * per_unit))))
+
+    def value(c: float) -> float:
+        parts = map(per_unit, block.chunks())
+        return sum(float(np.sum(part.weighted(block.loss.dual_value(part.y, -c * unit)))) for part, unit in parts)
+
+    return value

@@ -12,7 +12,9 @@ observation, with a last axis of length n_outputs where n_outputs > 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,8 +23,10 @@ from scipy import sparse
 
 #: From this share of observed cells on, a product with every task on every row is the cheaper one.
 _SHARE_FOR_ALL = 0.01
-#: Doubles that such a product may hold.
-_ALL_ELEMENTS = 1 << 26
+#: Tasks that such a product is made for at a time.
+_TASKS_AT_ONCE = 8
+#: From so many observations per task on, tasks are worked on one by one: each fills the cache by itself.
+_LONG_TASK = 1024
 #: Doubles that a temporary of a batched product may hold.
 _BATCH_ELEMENTS = 1 << 21
 
@@ -45,7 +49,10 @@ class Pairs:
         self.scores = scores
         self.p = scores.shape[1]
         self._bounds = pair_batches(*scores.shape)
-        self._kept = pair_columns(scores, *self._bounds[0]) if len(self._bounds) == 1 else None
+
+    @cached_property
+    def _kept(self) -> NDArray | None:
+        return pair_columns(self.scores, *self._bounds[0]) if len(self._bounds) == 1 else None
 
     def grams(self, multiply: Callable[[NDArray], NDArray]) -> NDArray:
         """Gram matrices (m, p, p), where ``multiply(pairs)`` sums the pairs with their curvatures, shape (m, .)."""
@@ -73,6 +80,12 @@ def unpack_pairs(packed: NDArray, p: int) -> NDArray:
     full[:, upper, lower] = packed
     full[:, lower, upper] = packed
     return full
+
+
+def task_batches(n_tasks: int) -> list[slice]:
+    """Slices of few tasks, so that a column per task for all rows of X stays small."""
+    bounds = [*range(0, n_tasks, _TASKS_AT_ONCE), n_tasks]
+    return [slice(start, stop) for start, stop in pairwise(bounds)]
 
 
 class MatrixObservations:
@@ -135,7 +148,8 @@ class ListedObservations:
         small = max(n_rows, len(rows)) < np.iinfo(np.int32).max
         self.rows = rows.astype(np.int32 if small else np.int64)
         self.offsets = offsets.astype(self.rows.dtype)
-        self.tasks = np.repeat(np.arange(self.n_tasks), np.diff(offsets))
+        self.tasks = np.repeat(np.arange(self.n_tasks, dtype=self.rows.dtype), np.diff(offsets))
+        self._has_long_tasks = len(rows) >= _LONG_TASK * self.n_tasks
         self.rows_in_order = len(rows) == n_rows and bool(np.all(rows == np.arange(n_rows)))
 
     def _matrix(self, values: NDArray) -> sparse.csr_matrix:
@@ -145,15 +159,26 @@ class ListedObservations:
     def _outputs(self, values: NDArray) -> list[NDArray]:
         return [values] if self.n_outputs == 1 else [np.ascontiguousarray(v) for v in values.T]
 
+    def _seen(self, scores: NDArray, part: slice) -> NDArray:
+        """Rows of `scores` that some of the observations stand in."""
+        return scores[part] if self.rows_in_order else scores.take(self.rows[part], axis=0)
+
+    def _one_by_one(self) -> Iterator[tuple[int, slice]]:
+        for task, (start, stop) in enumerate(pairwise(self.offsets.tolist())):
+            yield task, slice(start, stop)
+
     def raw(self, scores: NDArray, factors: NDArray) -> NDArray:
         p = scores.shape[1]
         by_output = factors.reshape(self.n_tasks, self.n_outputs, p)
         raw = np.empty((len(self.rows), self.n_outputs))
+        if self._has_long_tasks:
+            for task, part in self._one_by_one():
+                np.matmul(self._seen(scores, part), by_output[task].T, out=raw[part])
+            return raw[:, 0] if self.n_outputs == 1 else raw
         step = max(1024, (_BATCH_ELEMENTS >> 3) // max(p, 1))
         for start in range(0, len(self.rows), step):
             part = slice(start, start + step)
-            seen = scores[part] if self.rows_in_order else scores[self.rows[part]]
-            tasks = self.tasks[part]
+            seen, tasks = self._seen(scores, part), self.tasks[part]
             for output in range(self.n_outputs):
                 np.einsum("ij,ij->i", seen, by_output[tasks, output], out=raw[part, output])
         return raw[:, 0] if self.n_outputs == 1 else raw
@@ -175,30 +200,47 @@ class ListedObservations:
             for output, v in enumerate(self._outputs(values))
         )
 
+    @property
+    def _is_dense(self) -> bool:
+        """Whether so many cells are observed that products with every task on every row pay."""
+        return len(self.rows) >= _SHARE_FOR_ALL * self.n_rows * self.n_tasks
+
     def feature_sums(self, values: NDArray, X: Any) -> NDArray:
-        n_cells = self.n_rows * self.n_tasks
-        # Products of two sparse matrices are slow; a dense right side is worth its memory unless nearly empty.
-        dense = X.is_sparse and len(self.rows) >= _SHARE_FOR_ALL * n_cells and n_cells <= _ALL_ELEMENTS
-        matrices = [self._matrix(v).T for v in self._outputs(values)]
-        sums = [X.transposed_times(matrix.toarray(order="C") if dense else matrix) for matrix in matrices]
-        return np.stack(sums, axis=2).reshape(X.shape[1], self.n_tasks * self.n_outputs)
+        sums = np.empty((X.shape[1], self.n_tasks, self.n_outputs))
+        for output, v in enumerate(self._outputs(values)):
+            matrix = self._matrix(v)
+            if not (X.is_sparse and self._is_dense):
+                sums[:, :, output] = X.transposed_times(matrix.T)
+                continue
+            # Products of two sparse matrices are slow, a dense right side is filled for a few tasks at a time.
+            for tasks in task_batches(self.n_tasks):
+                sums[:, tasks, output] = X.transposed_times(matrix[tasks].toarray().T)
+        return sums.reshape(X.shape[1], -1)
 
     def coefficient_raw(self, X: Any, coef: NDArray) -> NDArray:
         by_output = coef.reshape(X.shape[1], self.n_tasks, self.n_outputs)
-        n_cells = self.n_rows * self.n_tasks
-        everywhere = len(self.rows) >= _SHARE_FOR_ALL * n_cells and n_cells <= _ALL_ELEMENTS
-        raw = [
-            X.times(by_output[:, :, output])[self.rows, self.tasks]
-            if everywhere
-            else X.row_products(self.rows, by_output[:, :, output], self.tasks)
-            for output in range(self.n_outputs)
-        ]
-        return raw[0] if self.n_outputs == 1 else np.stack(raw, axis=1)
+        raw = np.empty((len(self.rows), self.n_outputs))
+        for output in range(self.n_outputs):
+            columns = by_output[:, :, output]
+            if not self._is_dense:
+                raw[:, output] = X.row_products(self.rows, columns, self.tasks)
+                continue
+            for tasks in task_batches(self.n_tasks):
+                part = slice(self.offsets[tasks.start], self.offsets[tasks.stop])
+                everywhere = X.times(columns[:, tasks])
+                raw[part, output] = everywhere[self.rows[part], self.tasks[part] - tasks.start]
+        return raw[:, 0] if self.n_outputs == 1 else raw
 
     def row_totals(self, values: NDArray) -> NDArray:
         return np.bincount(self.rows, weights=values, minlength=self.n_rows)
 
     def grams(self, curvature: NDArray, pairs: Pairs) -> NDArray:
+        if self._has_long_tasks:
+            sums = np.empty((self.n_tasks, pairs.p, pairs.p))
+            for task, part in self._one_by_one():
+                seen = self._seen(pairs.scores, part)
+                np.matmul((seen * curvature[part, np.newaxis]).T, seen, out=sums[task])
+            return sums
         matrix = self._matrix(curvature)
         return pairs.grams(lambda columns: matrix @ columns)
 

@@ -40,7 +40,7 @@ FLOOR = {
     "__main__": 5,
 }
 ROOF = 6  # skmtl/__init__.py sees everything, and nobody imports from it
-REQUIRED = {"numpy", "scipy", "sklearn", "joblib"}
+REQUIRED = {"numpy", "scipy", "sklearn", "joblib", "threadpoolctl"}  # as scikit-learn itself
 TESTING = {"pytest", "hypothesis", "pandas"}  # installed wherever the tests run, also beside the oldest stack
 MAX_LINES = 450
 

@@ -14,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmtl.objective import Problem
-from skmtl.solvers.factor_step import Eliminated, eliminate
+from skmtl.solvers.factor_step import Eliminated, Expansion, LossState, eliminate
 from skmtl.solvers.preconditioner import Preconditioner
 
 _MEMORY = 10
 #: The factor step is as exact as this share of the decrease that the basis step promises.
 _INNER = 1e-3
-#: Doubles that the pairs of L-BFGS may hold together.
-_MEMORY_ELEMENTS = 1 << 25
+#: Doubles that the pairs of L-BFGS may hold together in any case, and what share of the doubles of X beyond.
+_MEMORY_ELEMENTS = 1 << 20
+_MEMORY_SHARE = 0.5
 #: A component this much smaller than the largest is dropped.
 _PRUNE = 1e-5
 
@@ -48,6 +49,8 @@ class Point:
         Own parts in the units of `basis`, where no compression has eliminated them.
     own_raw : list of ndarray, or None
         What they add to the linear predictor of every block.
+    states : list of (LossState or None), or None
+        The loss of every block where it is known.
     """
 
     @property
@@ -64,16 +67,17 @@ class Point:
     slopes: list[NDArray] = field(default_factory=list)
     own: NDArray | None = None
     own_raw: list[NDArray] | None = None
+    states: list[LossState | None] | None = None
 
 
-def settle(problem: Problem, point: Point, tolerance: float, polish: int = 0) -> tuple[Point, NDArray, NDArray]:
-    """Eliminate at `point`; returns the balanced point, the gauge and its inverse (pruned to the rank)."""
+def settle(problem: Problem, point: Point, tolerance: float, polish: int = 0) -> Point:
+    """Eliminate at `point`, until no component vanishes: the balanced point, whose value is that of what is left."""
     k = point.n_free
     gram = point.basis[:, :k].T @ point.basis[:, :k]
-    done = eliminate(
-        problem, point.scores, gram, point.factors, point.intercepts, tolerance, point.own_raw, polish=polish
-    )
-    return balanced_point(problem, point, done)
+    here = None if point.states is None else Expansion(point.states)
+    given = problem, point.scores, gram, point.factors, point.intercepts, tolerance, point.own_raw
+    settled = balanced_point(problem, point, eliminate(*given, polish=polish, expansion=here))[0]
+    return settled if settled.n_free == k else settle(problem, settled, tolerance, polish)
 
 
 def fixed_penalty(problem: Problem, point: Point) -> float:
@@ -96,10 +100,7 @@ def full_gradient(problem: Problem, point: Point) -> NDArray:
 def balanced_point(problem: Problem, point: Point, done: Eliminated) -> tuple[Point, NDArray, NDArray]:
     """Carry out the gauge of a factor step and drop the components that have vanished."""
     k, p = point.n_free, point.basis.shape[1]
-    sizes = np.sum((point.basis[:, :k] @ done.gauge) ** 2, axis=0)
-    kept = int(np.sum(sizes > _PRUNE * sizes.max(initial=0.0)))
-    if k and sizes[0] <= 1e-12 * max(done.value, 1e-300) / problem.penalties.reference:
-        kept = 0
+    kept = _n_kept(problem, point, done)
     gauge = _with_frozen(done.gauge[:, :kept], p - k)
     inverse = _with_frozen(done.inverse_gauge[:kept], p - k)
     value = done.value + fixed_penalty(problem, point)
@@ -113,8 +114,25 @@ def balanced_point(problem: Problem, point: Point, done: Eliminated) -> tuple[Po
         done.slopes,
         point.own,
         point.own_raw,
+        done.states if kept == k else None,
     )
     return moved, gauge, inverse
+
+
+def _n_kept(problem: Problem, point: Point, done: Eliminated) -> int:
+    """Number of leading components that have not vanished, from the penalty as well as from the predictor.
+
+    A component of tiny coefficients says much where it stands on a column of large numbers.
+    """
+    k = point.n_free
+    sizes = np.sum((point.basis[:, :k] @ done.gauge) ** 2, axis=0)
+    reach = np.sum((point.scores[:, :k] @ done.gauge) ** 2, axis=0)
+    reach *= np.sum((done.factors[:, :k] @ done.inverse_gauge.T) ** 2, axis=0) / len(point.scores)
+    present = (sizes > _PRUNE * sizes.max(initial=0.0)) | (reach > 1e2 * _PRUNE**2 * reach.max(initial=0.0))
+    costs = problem.penalties.reference * sizes + reach
+    if costs.max(initial=0.0) <= 1e-12 * max(done.value, 1e-300):
+        return 0
+    return int(np.flatnonzero(present).max(initial=-1)) + 1
 
 
 def _with_frozen(gauge: NDArray, n_frozen: int) -> NDArray:
@@ -144,7 +162,8 @@ def minimise_basis(
     """
     scale = max(abs(point.value), 1e-300)
     pairs: list[tuple[NDArray, NDArray]] = []
-    memory = int(np.clip(_MEMORY_ELEMENTS / max(2 * point.columns.size, 1), 3, _MEMORY))
+    room = max(_MEMORY_ELEMENTS, _MEMORY_SHARE * problem.X.n_stored)
+    memory = int(np.clip(room / max(2 * point.columns.size, 1), 3, _MEMORY))
     gradient = full_gradient(problem, point)
     for iteration in range(max_iter + 1):
         solve = _curvature_solve(problem, preconditioner, point)
@@ -170,6 +189,8 @@ def minimise_basis(
             continue
         length, trial, done = found
         moved, gauge, inverse = balanced_point(problem, trial, done)
+        if moved.n_free < point.n_free:
+            moved = settle(problem, moved, _INNER * decrement)
         new_gradient = full_gradient(problem, moved)
         if moved.n_free < point.n_free:
             pairs.clear()
@@ -178,6 +199,9 @@ def minimise_basis(
             if np.sum(s * y) > 1e-12 * np.linalg.norm(s) * np.linalg.norm(y):
                 pairs.append((s, y))
             pairs[:] = [(_turn(s, gauge), _turn(y, inverse.T)) for s, y in pairs[-memory:]]
+        # Callers may still hold the point that is left; what is known of its loss is as large as all targets.
+        point.states, point.slopes = None, []
+        del found, trial, done
         point, gradient = moved, new_gradient
     raise AssertionError("unreachable")
 
@@ -214,13 +238,15 @@ def _line_search(
     own_step = direction[:, p:]
     raw_step = [] if point.own is None else problem.own_raw(own_step * problem.penalties.own_factor)
     length = 1.0
+    before = None if point.states is None else Expansion(point.states, point.value - fixed_penalty(problem, point))
     for _ in range(30):
         trial = replace(point, basis=point.basis + length * basis_step, scores=point.scores + length * score_step)
         if point.own is not None and point.own_raw is not None:
             trial.own = point.own + length * own_step
             trial.own_raw = [raw + length * step for raw, step in zip(point.own_raw, raw_step, strict=True)]
         gram = trial.basis[:, :k].T @ trial.basis[:, :k]
-        done = eliminate(problem, trial.scores, gram, point.factors, point.intercepts, tolerance, trial.own_raw)
+        given = problem, trial.scores, gram, point.factors, point.intercepts, tolerance, trial.own_raw
+        done = eliminate(*given, expansion=before)
         change = done.value + fixed_penalty(problem, trial) - point.value
         if change <= 1e-4 * length * slope:
             return length, trial, done

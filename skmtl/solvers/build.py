@@ -153,6 +153,8 @@ def _observe(data: TaskData, tasks: NDArray, n_outputs: int):
     listed_tasks, rows = np.nonzero(seen.T)
     offsets = np.concatenate([[0], np.cumsum(np.bincount(listed_tasks, minlength=len(tasks)))])
     listed = ListedObservations(data.n_rows, rows, offsets, n_outputs)
+    if weights is None and np.all(per_task == per_task[0]):
+        return listed, y[rows, listed_tasks], float(per_task[0])
     listed_weights = per_task[listed_tasks]
     if weights is not None:
         listed_weights = listed_weights * np.broadcast_to(weights, y.shape)[rows, listed_tasks]

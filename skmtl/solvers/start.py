@@ -28,7 +28,7 @@ def null_point(problem: Problem) -> Point:
     empty = np.zeros((n_rows, n_frozen))
     value, slopes = problem.constant, []
     for block in problem.blocks:
-        loss, slope = block.loss_and_slope(problem.raw(block, empty, factors, intercepts))
+        loss, slope = block.loss_and_slope(problem.raw(block, empty, factors[block.outputs], intercepts[block.outputs]))
         value += loss
         slopes.append(slope)
     point = Point(np.zeros((n_features, n_frozen)), empty, factors, intercepts, 0, value, slopes)
@@ -45,8 +45,8 @@ def curvature_preconditioner(problem: Problem, point: Point) -> Preconditioner:
         if block.loss.is_quadratic:
             curvature = np.ones_like(block.y)
         else:
-            raw = problem.raw(block, point.scores, point.factors, point.intercepts)
-            curvature = block.evaluate(raw)[2]
+            factors, intercepts = point.factors[block.outputs], point.intercepts[block.outputs]
+            curvature = block.evaluate(problem.raw(block, point.scores, factors, intercepts))[2]
         if block.observations.n_outputs > 1:
             curvature = np.sum(curvature * (1.0 - curvature), axis=-1)
         per_task = block.observations.spread(block.scale**2)
