@@ -113,6 +113,10 @@ class FeatureMatrix:
                 result[part] -= np.outer(self.centre[part], sums)
         return result
 
+    def centred(self) -> NDArray:
+        """A dense copy in float64, for a dense X."""
+        return np.subtract(self.X, 0.0 if self.centre is None else self.centre, dtype=np.float64)
+
     def row_products(self, rows: NDArray, columns: NDArray, which: NDArray) -> NDArray:
         """``(X - 1 centre')[rows_i] @ columns[:, which_i]`` for every i, shape (n,); never a product per task."""
         result = np.empty(len(rows))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmtl.objective import Problem
-from skmtl.solvers.factor_step import Eliminated, Expansion, LossState, eliminate
+from skmtl.solvers.factor_step import Eliminated, Expansion, LossState, OwnColumns, eliminate
 from skmtl.solvers.preconditioner import Preconditioner
 
 _MEMORY = 10
@@ -48,15 +48,27 @@ class Point:
     own : ndarray of shape (n_features, n_outputs), or None
         Own parts in the units of `basis`, where no compression has eliminated them.
     own_raw : list of ndarray, or None
-        What they add to the linear predictor of every block.
+        What they add to the linear predictor of every block, where the basis step moves them.
+    own_scores : ndarray of shape (n_rows, n_features), or None
+        X in the units of own parts, where the factor step eliminates them.
     states : list of (LossState or None), or None
         The loss of every block where it is known.
     """
 
     @property
     def columns(self) -> NDArray:
-        """Everything the basis step moves, side by side: basis, then own parts."""
-        return self.basis if self.own is None else np.concatenate([self.basis, self.own], axis=1)
+        """Everything the basis step moves, side by side: basis, then own parts unless the factor step has them."""
+        return self.basis if self.moved_own is None else np.concatenate([self.basis, self.moved_own], axis=1)
+
+    @property
+    def moved_own(self) -> NDArray | None:
+        """Own parts that the basis step moves."""
+        return self.own if self.own_scores is None else None
+
+    @property
+    def own_columns(self) -> OwnColumns | None:
+        """Own parts that the factor step eliminates."""
+        return None if self.own_scores is None or self.own is None else OwnColumns(self.own_scores, self.own)
 
     basis: NDArray
     scores: NDArray
@@ -68,6 +80,7 @@ class Point:
     own: NDArray | None = None
     own_raw: list[NDArray] | None = None
     states: list[LossState | None] | None = None
+    own_scores: NDArray | None = None
 
 
 def settle(problem: Problem, point: Point, tolerance: float, polish: int = 0) -> Point:
@@ -76,22 +89,24 @@ def settle(problem: Problem, point: Point, tolerance: float, polish: int = 0) ->
     gram = point.basis[:, :k].T @ point.basis[:, :k]
     here = None if point.states is None else Expansion(point.states)
     given = problem, point.scores, gram, point.factors, point.intercepts, tolerance, point.own_raw
-    settled = balanced_point(problem, point, eliminate(*given, polish=polish, expansion=here))[0]
+    settled = balanced_point(
+        problem, point, eliminate(*given, polish=polish, expansion=here, own_columns=point.own_columns)
+    )[0]
     return settled if settled.n_free == k else settle(problem, settled, tolerance, polish)
 
 
 def fixed_penalty(problem: Problem, point: Point) -> float:
-    """Penalty of the common part and the own parts, which the factor step does not see."""
+    """Penalty of what the factor step does not see: the common part, and own parts that the basis step moves."""
     squares = float(np.sum(point.basis[:, point.n_free :] ** 2))
-    if point.own is not None:
-        squares += float(np.sum(point.own**2))
+    if point.moved_own is not None:
+        squares += float(np.sum(point.moved_own**2))
     return 0.5 * problem.penalties.reference * squares
 
 
 def full_gradient(problem: Problem, point: Point) -> NDArray:
     """Gradient of the projected objective in `Point.columns`."""
     loss = problem.basis_gradient(point.slopes, point.factors)
-    if point.own is not None:
+    if point.moved_own is not None:
         own = problem.coefficient_gradient(point.slopes) * problem.penalties.own_factor
         loss = np.concatenate([loss, own], axis=1)
     return loss + problem.penalties.reference * point.columns
@@ -112,9 +127,10 @@ def balanced_point(problem: Problem, point: Point, done: Eliminated) -> tuple[Po
         kept,
         value,
         done.slopes,
-        point.own,
+        point.own if done.own is None else done.own,
         point.own_raw,
         done.states if kept == k else None,
+        point.own_scores,
     )
     return moved, gauge, inverse
 
@@ -217,6 +233,9 @@ def _curvature_solve(problem: Problem, preconditioner: Preconditioner, point: Po
     """The preconditioner at `point`, block by block: basis, own parts."""
     alpha, p = problem.penalties.reference, point.basis.shape[1]
     factor_gram = point.factors.T @ point.factors
+    if point.own_scores is not None:
+        # What the basis misses, own parts take up in part.
+        preconditioner = preconditioner.relieved(problem.penalties.own)
 
     def solve(columns: NDArray) -> NDArray:
         basis = preconditioner.solve(columns[:, :p], factor_gram, alpha)
@@ -236,17 +255,17 @@ def _line_search(
     basis_step = direction[:, :p]
     score_step = problem.X.times(basis_step)
     own_step = direction[:, p:]
-    raw_step = [] if point.own is None else problem.own_raw(own_step * problem.penalties.own_factor)
+    raw_step = [] if point.moved_own is None else problem.own_raw(own_step * problem.penalties.own_factor)
     length = 1.0
     before = None if point.states is None else Expansion(point.states, point.value - fixed_penalty(problem, point))
     for _ in range(30):
         trial = replace(point, basis=point.basis + length * basis_step, scores=point.scores + length * score_step)
-        if point.own is not None and point.own_raw is not None:
-            trial.own = point.own + length * own_step
+        if point.moved_own is not None and point.own_raw is not None:
+            trial.own = point.moved_own + length * own_step
             trial.own_raw = [raw + length * step for raw, step in zip(point.own_raw, raw_step, strict=True)]
         gram = trial.basis[:, :k].T @ trial.basis[:, :k]
         given = problem, trial.scores, gram, point.factors, point.intercepts, tolerance, trial.own_raw
-        done = eliminate(*given, expansion=before)
+        done = eliminate(*given, expansion=before, own_columns=point.own_columns)
         change = done.value + fixed_penalty(problem, trial) - point.value
         if change <= 1e-4 * length * slope:
             return length, trial, done

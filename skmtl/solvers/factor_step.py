@@ -52,6 +52,8 @@ class Eliminated:
         Weighted loss gradient per observation of every block, at these factors.
     states : list of (LossState or None)
         The loss of every block there; None for squared losses, which are quickly evaluated.
+    own : ndarray of shape (n_features, n_outputs), or None
+        Own parts, where they were eliminated too.
     """
 
     factors: NDArray
@@ -61,6 +63,30 @@ class Eliminated:
     value: float
     slopes: list[NDArray]
     states: list[LossState | None]
+    own: NDArray | None = None
+
+
+@dataclass(frozen=True)
+class OwnColumns:
+    """Own parts as further free factors: their scores are the columns of X, their penalty a plain ridge.
+
+    Attributes
+    ----------
+    scores : ndarray of shape (n_rows, n_features)
+        X in the units of own parts.
+    own : ndarray of shape (n_features, n_outputs)
+        Where to start.
+    """
+
+    scores: NDArray
+    own: NDArray
+
+    def beside(self, scores: NDArray, factors: NDArray, k: int) -> tuple[NDArray, NDArray]:
+        """Scores and factors with own columns after the k free ones, before the frozen ones."""
+        return (
+            np.concatenate([scores[:, :k], self.scores, scores[:, k:]], axis=1),
+            np.concatenate([factors[:, :k], self.own.T, factors[:, k:]], axis=1),
+        )
 
 
 @dataclass(frozen=True)
@@ -93,8 +119,9 @@ def eliminate(
     prior: NDArray | None = None,
     polish: int = 0,
     expansion: Expansion | None = None,
+    own_columns: OwnColumns | None = None,
 ) -> Eliminated:
-    """Minimise over factors, intercepts and gauge.
+    """Minimise over factors, intercepts and gauge, and over own parts where they are handed over as columns.
 
     Parameters
     ----------
@@ -115,9 +142,14 @@ def eliminate(
         promised decrease is quadratic in it and drowns in rounding long before.
     expansion : Expansion, optional
         Where the loss is known already, so that the first model need not evaluate it.
+    own_columns : OwnColumns, optional
     """
-    alpha, k = problem.penalties.reference, len(basis_gram)
-    gauge = Gauge(basis_gram, alpha, prior)
+    n_basis = len(basis_gram)
+    given_scores, given_factors = scores, factors
+    if own_columns is not None:
+        scores, factors = own_columns.beside(scores, factors, n_basis)
+    gauge = Gauge(basis_gram, problem.penalties.reference, prior, scores.shape[1] - given_scores.shape[1])
+    k = gauge.k
     known = [None] * len(problem.blocks) if expansion is None else expansion.states
     steps: list[QuadraticStep | NewtonStep] = []
     for place, block in enumerate(problem.blocks):
@@ -134,7 +166,8 @@ def eliminate(
             step.jump(free, precision)
         value = sum(step.loss() for step in steps) + problem.constant + gauge.best_penalty(_all_free(steps))
         if not value <= expansion.value:
-            return eliminate(problem, scores, basis_gram, factors, intercepts, tolerance, own_raw, prior, polish)
+            anew = problem, given_scores, basis_gram, given_factors, intercepts, tolerance, own_raw, prior, polish
+            return eliminate(*anew, own_columns=own_columns)
     penalty = gauge.best_penalty(_all_free(steps))
     for _ in range(_MAX_ROUNDS):
         for step in steps:
@@ -165,8 +198,13 @@ def eliminate(
         slopes.append(slope)
         states.append(state)
     free = new_factors[:, :k]
+    value += gauge.best_penalty(free)
     turn, inverse_turn = gauge.balance(free)
-    return Eliminated(new_factors, new_intercepts, turn, inverse_turn, value + gauge.best_penalty(free), slopes, states)
+    own = None
+    if own_columns is not None:
+        own = np.ascontiguousarray(new_factors[:, n_basis:k].T)
+        new_factors = np.delete(new_factors, np.s_[n_basis:k], axis=1)
+    return Eliminated(new_factors, new_intercepts, turn, inverse_turn, value, slopes, states, own)
 
 
 def _all_free(steps: Sequence[QuadraticStep | NewtonStep]) -> NDArray:

@@ -8,6 +8,7 @@ eigendecomposed whole, approximated by its leading eigenvectors and a flat rest,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,14 @@ class Preconditioner:
     def spectrum(self, n_features: int) -> NDArray:
         """Eigenvalues of H, the flat rest included, shape (n_features,)."""
         return np.concatenate([self.values, np.full(n_features - len(self.values), self.rest)])
+
+    def relieved(self, strength: float) -> Preconditioner:
+        """Of ``H - H (H + strength)^-1 H``: what is left of H when a ridge of this strength fits along."""
+
+        def left(values: NDArray | float) -> Any:
+            return values * strength / (values + strength)
+
+        return Preconditioner(self.vectors, left(self.values), left(self.rest))
 
     def solve(self, gradient: NDArray, factor_gram: NDArray, alpha: float) -> NDArray:
         """``(H (x) factor_gram + alpha)^-1 gradient`` for a gradient of shape (n_features, p)."""

@@ -18,6 +18,9 @@ from skmtl.penalties import leading_left_vectors
 from skmtl.solvers.basis_step import Point
 from skmtl.solvers.preconditioner import Preconditioner, make_preconditioner
 
+#: Doubles that the factor step's systems may hold, own parts included.
+_MAX_OWN_ELEMENTS = 1 << 24
+
 
 def null_point(problem: Problem) -> Point:
     """The model with intercepts only; one zero column stands for the common part where there is one."""
@@ -34,8 +37,17 @@ def null_point(problem: Problem) -> Point:
     point = Point(np.zeros((n_features, n_frozen)), empty, factors, intercepts, 0, value, slopes)
     if np.isfinite(problem.penalties.own):
         point.own = np.zeros((n_features, problem.n_outputs))
-        point.own_raw = [np.zeros_like(slope) for slope in slopes]
+        if _eliminates_own(problem):
+            point.own_scores = problem.X.centred() * problem.penalties.own_factor
+        else:
+            point.own_raw = [np.zeros_like(slope) for slope in slopes]
     return point
+
+
+def _eliminates_own(problem: Problem) -> bool:
+    """Whether the systems of all tasks, of as many unknowns as there are features, may be formed."""
+    n_features = problem.X.shape[1]
+    return not problem.X.is_sparse and problem.n_outputs * n_features**2 <= _MAX_OWN_ELEMENTS
 
 
 def curvature_preconditioner(problem: Problem, point: Point) -> Preconditioner:
