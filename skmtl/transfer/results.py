@@ -130,7 +130,7 @@ class TransferReport:
         return pd.DataFrame({name: [getattr(one, name) for one in self.tasks] for name in columns}, index=index)
 
     def to_text(self, max_tasks: int | None = 30) -> str:
-        """The report as plain ASCII text.
+        """The report as plain text: ASCII, but for the names of tasks.
 
         Parameters
         ----------

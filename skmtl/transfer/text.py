@@ -81,10 +81,10 @@ def table(report: Any, max_tasks: int | None) -> tuple[list[str], list[list[str]
 
 
 def as_text(report: Any, max_tasks: int | None) -> str:
-    """Aligned columns, totals, advice and what the columns mean, in ASCII."""
+    """Aligned columns, totals, advice and what the columns mean; ASCII but for the names of tasks."""
     heads, rows, cut = table(report, max_tasks)
     left = {0, 1, len(heads) - 1}
-    cells = [[_ascii(cell) for cell in row] for row in [heads, *rows]]
+    cells = [heads, *rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         "  ".join(
@@ -96,7 +96,7 @@ def as_text(report: Any, max_tasks: int | None) -> str:
     if cut >= 0:
         lines.insert(cut + 1, f"... {len(report.tasks) - len(rows) + 1} tasks in between ...")
     counts = _counts(report)
-    return "\n".join([*lines, "", counts, _ascii(report.advice), "", *_legend(report)])
+    return "\n".join([*lines, "", counts, report.advice, "", *_legend(report)])
 
 
 def as_html(report: Any) -> str:
@@ -166,6 +166,3 @@ def _gain(gain: float, se: float) -> str:
         return "-"
     return f"{gain:+.3f}" + ("" if np.isnan(se) else f" +- {se:.3f}")
 
-
-def _ascii(text: str) -> str:
-    return text.encode("ascii", "backslashreplace").decode("ascii")
