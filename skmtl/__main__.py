@@ -23,12 +23,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):  # names of tasks need not fit the encoding of the terminal
             stream.reconfigure(errors="backslashreplace")
     options = parse(arguments)
-    warnings.showwarning = _tell_warning
     try:
-        if options.data is None:
-            show_bundled(options)
-        else:
-            report_file(options)
+        with warnings.catch_warnings():
+            # What concerns the data or a fit; what concerns programmers is none of a shell user's business.
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", UserWarning)
+            warnings.showwarning = _tell_warning
+            (show_bundled if options.data is None else report_file)(options)
         sys.stdout.flush()
     except (BadData, ValueError) as error:
         return _fail(BAD_DATA, str(error))

@@ -66,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("data", nargs="?", type=Path, metavar="DATA", help="a table with a header: .csv, .tsv, .parquet")
+    parser.add_argument(
+        "data", nargs="?", type=Path, metavar="DATA", help="a table with a header: .csv, .tsv, .parquet"
+    )
     parser.add_argument("--targets", nargs="+", default=[], metavar="COLUMN", help="columns to predict, one task each")
     parser.add_argument("--task-col", metavar="COLUMN", help="column that says which task a row belongs to")
     parser.add_argument("--target", metavar="COLUMN", help="with --task-col: the column to predict")

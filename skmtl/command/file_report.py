@@ -6,6 +6,7 @@ import argparse
 import base64
 import io
 import sys
+import warnings
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,6 +45,8 @@ def report_file(options: argparse.Namespace) -> None:
     if options.task_col:
         features.insert(0, options.task_col, frame[options.task_col])
     sys.stdout.flush()
+    # A category that only held-out rows have is what the encoder is set up for.
+    warnings.filterwarnings("ignore", message="Found unknown categories")
     report = transfer_report(
         _estimator(preparation, options.task_col, kinds),
         features,
@@ -95,7 +98,9 @@ def _long_form(frame: Any, options: argparse.Namespace) -> tuple[Any, Any, dict]
             "values to learn from; two are needed"
         )
     if len(usable) < len(counts):
-        few = f"{len(counts) - len(usable)} of {len(counts)} tasks left out: fewer than {options.cv} values, or all alike"
+        few = (
+            f"{len(counts) - len(usable)} of {len(counts)} tasks left out: fewer than {options.cv} values, or all alike"
+        )
         print(f"warning: {few}", file=sys.stderr)
     kept = labels.isin(usable) & column.notna()
     kinds = dict.fromkeys(usable.tolist(), kind) if kind is not None else {}

@@ -44,7 +44,10 @@ class Preparation:
             parts.append(("numbers", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), self.numbers))
         if self.categories:
             encoder = OneHotEncoder(
-                handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES, drop="if_binary", sparse_output=False
+                handle_unknown="infrequent_if_exist",
+                max_categories=MAX_CATEGORIES,
+                drop="if_binary",
+                sparse_output=False,
             )
             parts.append(("categories", encoder, self.categories))
         transformer = ColumnTransformer(parts, verbose_feature_names_out=keep is None)

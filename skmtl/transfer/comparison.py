@@ -214,7 +214,7 @@ def _one_table(table: TaskTable) -> Any:
 
 def _as_taken(estimator: Any, y: Any) -> Any:
     """One array column in the shape that the estimator takes: (n, 1) for those of several outputs only."""
-    if isinstance(y, TaskTargets):
+    if isinstance(y, Mapping):
         return y
     y = np.asarray(y)
     return y.reshape(len(y), -1)[:, 0] if get_tags(estimator).target_tags.single_output else y.reshape(len(y), -1)

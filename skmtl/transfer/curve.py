@@ -9,11 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from skmtl.transfer.counterparts import target_rules
 from skmtl.transfer.folds import outer_folds
-from skmtl.transfer.report import compare, task_column, task_metrics
+from skmtl.transfer.report import compare, task_metrics, tasks_for
 from skmtl.transfer.results import TransferReport
-from skmtl.transfer.task_table import read_tasks
 
 
 @dataclass(frozen=True, repr=False)
@@ -98,7 +96,7 @@ def transfer_curve(
     """Compare joint and separate learning for several numbers of training labels per task.
 
     In every outer fold all models are trained on the same few labels of each task, drawn from the training part
-    (of every class at least one, as far as they go), and tested on the whole test part. The draws are nested:
+    (of every class at least two, as far as they go), and tested on the whole test part. The draws are nested:
     more labels contain the fewer.
 
     Parameters
@@ -132,7 +130,7 @@ def transfer_curve(
     sizes = np.unique(np.asarray(n_labels).reshape(-1))
     if not len(sizes) or sizes.dtype.kind not in "iu" or sizes[0] < 2:
         raise ValueError(f"n_labels must hold integers of at least 2, got {n_labels!r}.")
-    table = read_tasks(X, y, target_rules(estimator), task_column(estimator, X))
+    table = tasks_for(estimator, X, y)
     metrics = task_metrics(scoring, table)
     folds = outer_folds(table, cv, groups, random_state)
     counts: list[int] = sizes.tolist()

@@ -160,7 +160,7 @@ def _posterior(likelihood: NDArray) -> NDArray:
         share = (weighted / weighted.sum(axis=1, keepdims=True)).sum(axis=0)
         share[0] += _NULL_OBSERVATIONS
         previous, mixture = mixture, share / share.sum()
-        if np.abs(mixture - previous).max() < 1e-6:
+        if np.abs(mixture - previous).max() < 1e-5:
             break
     weighted = likelihood * mixture
     return weighted / weighted.sum(axis=1, keepdims=True)

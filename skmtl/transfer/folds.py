@@ -53,7 +53,7 @@ def training_labels(table: TaskTable, fold: Fold, n_labels: int | None, random_s
     """Rows of the training labels of every task: all of the fold, or `n_labels` drawn from them.
 
     The draws for different `n_labels` and the same `random_state` are nested. Of a classification task every
-    class has one label first, as far as `n_labels` goes.
+    class has two labels first, as far as `n_labels` goes: models that tune themselves need them.
     """
     in_train = np.zeros(table.n_rows, dtype=bool)
     in_train[fold[0]] = True
@@ -65,11 +65,18 @@ def training_labels(table: TaskTable, fold: Fold, n_labels: int | None, random_s
         if rng is not None:
             order = rng.permutation(len(own))
             if task.classes is not None:
-                _, first = np.unique(targets[inside][order], return_index=True)
-                order = np.concatenate([order[np.sort(first)], np.delete(order, first)])
+                order = _classes_first(targets[inside], order)
             own = np.sort(own[order[:n_labels]])
         labels.append(own)
     return labels
+
+
+def _classes_first(codes: NDArray, order: NDArray) -> NDArray:
+    """`order` with the first label of every class moved to its front, then the second of every class."""
+    first = np.sort(np.unique(codes[order], return_index=True)[1])
+    rest = np.delete(order, first)
+    second = np.sort(np.unique(codes[rest], return_index=True)[1])
+    return np.concatenate([order[first], rest[second], np.delete(rest, second)])
 
 
 def _stacked_targets(table: TaskTable) -> NDArray:

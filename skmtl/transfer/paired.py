@@ -15,6 +15,8 @@ from skmtl.transfer.folds import Fold
 from skmtl.transfer.results import mean_defined
 from skmtl.transfer.task_table import TaskTable
 
+#: Relative differences of losses that mean nothing.
+_ROUNDING = 1e-9
 #: {model: {fold: its answers on one task}}
 AnswersByModel = Mapping[str, Mapping[int, Answers]]
 
@@ -54,8 +56,13 @@ def score_default(table: TaskTable, t: int, folds: list[Fold], answers: AnswersB
         fine_losses[name] = losses[name]
         if known and all(one is not None for one in known):
             fine_losses[name] = _brier(table, t, entry % table.n_rows, np.concatenate(known))  # type: ignore[arg-type]
-    plain = {name: Paired(entry, fold, losses[name] - losses["joint"], ratio) for name in losses if name != "joint"}
-    fine = Paired(entry, fold, fine_losses["independent"] - fine_losses["joint"], ratio)
+    plain = {
+        name: Paired(entry, fold, _beyond_rounding(losses[name] - losses["joint"], 1.0), ratio)
+        for name in losses
+        if name != "joint"
+    }
+    difference = _beyond_rounding(fine_losses["independent"] - fine_losses["joint"], 1.0)
+    fine = Paired(entry, fold, difference, ratio)
     return ScoredTask(scores, plain, fine)
 
 
@@ -111,7 +118,14 @@ def _pseudo_values(
     pseudo = np.concatenate(values)
     shift = np.mean([joint[k].score - one[k].score for k in defined]) - pseudo.mean()
     ratio = _train_over_test(table, t, folds, defined)
-    return Paired(np.concatenate(entries), np.concatenate(of_fold), pseudo + shift, ratio)
+    level = max(abs(joint[k].score) for k in defined)
+    pseudo = _beyond_rounding(pseudo + shift, level)
+    return Paired(np.concatenate(entries), np.concatenate(of_fold), pseudo, ratio)
+
+
+def _beyond_rounding(difference: NDArray, level: float) -> NDArray:
+    """The differences, those zero that are rounding only: two names of one model differ in their last digits."""
+    return np.where(np.abs(difference) <= _ROUNDING * level, 0.0, difference)
 
 
 def _train_over_test(table: TaskTable, t: int, folds: list[Fold], tested: list[int]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
@@ -99,7 +100,7 @@ def transfer_report(
     >>> report.verdicts["task_0"]
     'helps'
     """
-    table = read_tasks(X, y, target_rules(estimator), task_column(estimator, X))
+    table = tasks_for(estimator, X, y)
     metrics = task_metrics(scoring, table)
     folds = outer_folds(table, cv, groups, random_state)
     (report,) = compare(estimator, table, folds, [None], metrics, random_state, n_jobs, verbose)
@@ -142,7 +143,15 @@ def compare(
     return reports
 
 
-def task_column(estimator: Any, X: Any) -> Any:
+def tasks_for(estimator: Any, X: Any, y: Any) -> TaskTable:
+    """The tasks of X and y as the estimator takes them."""
+    with warnings.catch_warnings():
+        if not hasattr(predicting_part(estimator), "kinds"):  # which is what the warning advises to set
+            warnings.filterwarnings("ignore", message=".*hold whole numbers with at most")
+        return read_tasks(X, y, target_rules(estimator), _task_column(estimator, X))
+
+
+def _task_column(estimator: Any, X: Any) -> Any:
     """Name or position of the column of task labels, as the estimator, or the one inside it, has it.
 
     Raises
@@ -243,11 +252,11 @@ def _task_transfer(
 
 
 def _warn_once(results: list[FoldResult]) -> None:
-    """The warnings of all fits, alike ones once."""
+    """The warnings of all fits, once where they differ in numbers only."""
     alike: dict[tuple, list[str]] = {}
     for result in results:
         for category, text in result.warnings:
-            alike.setdefault((category, text[:50]), []).append(text)
+            alike.setdefault((category, re.sub(r"\d[\d.e+-]*", "#", text)), []).append(text)
     for (category, _), texts in alike.items():
         more = f" ({len(texts)} such warnings from {len(results)} fits)" if len(texts) > 1 else ""
         warnings.warn(texts[0] + more, category, stacklevel=4)

@@ -165,4 +165,3 @@ def _gain(gain: float, se: float) -> str:
     if np.isnan(gain):
         return "-"
     return f"{gain:+.3f}" + ("" if np.isnan(se) else f" +- {se:.3f}")
-
