@@ -41,7 +41,7 @@ def test_every_task_is_a_point_at_its_gain_in_order(n_tasks):
     drawn = dict(zip(points[:, 1].round().astype(int), points[:, 0]))
     gains = {one.task: one.fine_gain for one in report.tasks}
     assert [drawn[i] for i in range(n_tasks)] == pytest.approx([gains[task] for task in display.order_])
-    assert list(gains[task] for task in display.order_) == sorted(gains.values())
+    assert [gains[task] for task in display.order_] == sorted(gains.values())
     assert len(display.ax_.get_yticklabels()) == min(n_tasks, n_tasks if n_tasks <= 160 else 134)
 
 

@@ -138,8 +138,8 @@ def read_target(column: Any, name: str, kind: str | None) -> tuple[Any, str | No
     if not is_numeric and column.dtype.name != "category":
         column = column.map(str, na_action="ignore").astype(object)
     if is_numeric and kind is None and 2 < n_distinct <= _FEW and bool((present == np.floor(present)).all()):
-        remark = f"target {name!r} holds {n_distinct} whole numbers, taken as numbers; for classes: --kinds {name}=multiclass"
-        return column, "regression", remark
+        few = f"target {name!r} holds {n_distinct} whole numbers, taken as numbers"
+        return column, "regression", f"{few}; for classes: --kinds {name}=multiclass"
     return column, kind, None
 
 
