@@ -9,11 +9,26 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from skmtl.estimators import LowRankClassifier, LowRankMultiTask, LowRankRegressor
+from skmtl.estimators import (
+    LowRankClassifier,
+    LowRankClassifierCV,
+    LowRankMultiTask,
+    LowRankMultiTaskCV,
+    LowRankRegressor,
+    LowRankRegressorCV,
+)
 from skmtl.inputs import TargetRules
-from skmtl.model_selection import GridSearchCV
 from skmtl.transfer.task_table import TaskTable
 
+#: What "tuned alike" is for each of skmtl's estimators.
+_TUNED: dict[type, type] = {
+    LowRankRegressor: LowRankRegressorCV,
+    LowRankClassifier: LowRankClassifierCV,
+    LowRankMultiTask: LowRankMultiTaskCV,
+    LowRankRegressorCV: LowRankRegressorCV,
+    LowRankClassifierCV: LowRankClassifierCV,
+    LowRankMultiTaskCV: LowRankMultiTaskCV,
+}
 #: Parameters by which skmtl's estimators share, or not; whatever else is set is kept.
 _SHARING = ("n_components", "alpha", "alpha_common", "alpha_own")
 
@@ -43,7 +58,7 @@ def opponents(estimator: Any, table: TaskTable) -> dict[str, Opponent]:
     """
     found = {}
     inside = predicting_part(estimator)
-    if isinstance(inside, tuple(_TUNED)):
+    if type(inside) in _TUNED:
         found["independent"] = Opponent(_with_last(estimator, _separate(inside)), "jointly")
         if _of_one_meaning(table):
             found["pooled"] = Opponent(_with_last(estimator, _pooled(inside)), "jointly")
@@ -77,7 +92,7 @@ def with_kinds(estimator: Any, table: TaskTable) -> Any:
     """A clone that knows which tasks are numeric: few labels of a task might look like two classes."""
     estimator = clone(estimator)
     inside: Any = predicting_part(estimator)
-    if isinstance(inside, tuple(_TUNED)) and "kinds" in inside.get_params(deep=False):
+    if type(inside) in _TUNED and "kinds" in inside.get_params(deep=False):
         numeric = {task.name: task.kind for task in table.tasks if task.classes is None}
         inside.set_params(kinds={**numeric, **(inside.kinds or {})} or None)
     return estimator
@@ -137,11 +152,9 @@ def _without_sharing(grid: Any) -> Any:
     return kept
 
 
-#: What plays the part of "tuned alike" for each class.
-_TUNED = {LowRankRegressor: None, LowRankClassifier: None, LowRankMultiTask: None}
-
-
 def _tuned(inside: Any, **settings: Any) -> Any:
-    part = clone(inside).set_params(**{name: value for name, value in settings.items() if value != "auto"})
-    grid = {name: np.logspace(-2.0, 2.0, 9) for name, value in settings.items() if value == "auto"}
-    return GridSearchCV(part, grid)
+    """The tuned estimator of the same kind, with what is set for `inside` and these settings."""
+    tuned: Any = _TUNED[type(inside)]
+    taken = tuned().get_params(deep=False)
+    kept = {name: value for name, value in inside.get_params(deep=False).items() if name in taken}
+    return clone(tuned(**{**kept, "guard": False, "n_components": "auto", **settings}))

@@ -12,8 +12,8 @@ from scipy.stats import t as student
 
 #: A verdict is given where the probability that its sign is wrong is below this.
 LEVEL = 0.05
-#: Observations by which the prior distribution of gains is pulled towards "no difference".
-_NULL_OBSERVATIONS = 1.0
+#: Observations by which the prior distribution of gains is pulled towards "no difference" (half, as Jeffreys).
+_NULL_OBSERVATIONS = 0.5
 #: Ratio of neighbouring widths in the prior distribution of gains, and the smallest in standard errors.
 _WIDTH_RATIO = np.sqrt(2.0)
 _SMALLEST_WIDTH = 0.1

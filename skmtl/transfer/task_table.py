@@ -136,7 +136,7 @@ def read_tasks(X: Any, y: Any, rules: TargetRules, task_col: Any = None) -> Task
         observed, n_rows = observed_array(y), _n_rows(X)
     if observed.n_rows != n_rows:
         raise ValueError(f"X has {n_rows} rows, but y has {observed.n_rows}.")
-    everything, observed, _ = drop_unobserved(np.arange(n_rows), observed, None)
+    everything, observed, *_ = drop_unobserved(np.arange(n_rows), observed, None)
     tasks, encoded = encode(observed, rules)
     rows, targets = [], []
     for own, column in _split(observed, encoded):
