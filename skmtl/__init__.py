@@ -1,5 +1,6 @@
 """Multi-task learning for scikit-learn: several targets learned jointly, ordinary predictors handed back."""
 
+from skmtl.displays import TransferCurveDisplay, TransferDisplay
 from skmtl.estimators import (
     LowRankClassifier,
     LowRankClassifierCV,
@@ -12,6 +13,7 @@ from skmtl.model_selection import TaskKFold, stack_tasks
 from skmtl.predictors import split
 from skmtl.scoring import MultiTaskScorer, TaskScorer
 from skmtl.targets import TaskTargets
+from skmtl.transfer import TransferCurve, TransferReport, transfer_curve, transfer_report
 
 __version__ = "0.1.0"
 
@@ -26,7 +28,13 @@ __all__ = [
     "TaskKFold",
     "TaskScorer",
     "TaskTargets",
+    "TransferCurve",
+    "TransferCurveDisplay",
+    "TransferDisplay",
+    "TransferReport",
     "__version__",
     "split",
     "stack_tasks",
+    "transfer_curve",
+    "transfer_report",
 ]

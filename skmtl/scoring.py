@@ -126,7 +126,7 @@ class TaskScorer:
     def __init__(self, task: Hashable, scoring: str | Callable | None = None) -> None:
         self.task = task
         self.scoring = scoring
-        _scorer(scoring)  # an unknown name is told now, not in the middle of a search
+        as_scorer(scoring)  # an unknown name is told now, not in the middle of a search
 
     def __call__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> float:
         """Score of a fitted `estimator`.
@@ -155,7 +155,7 @@ class TaskScorer:
 
     def get_metadata_routing(self) -> Any:
         """Metadata that `scoring` asks for."""
-        return get_routing_for_object(_scorer(self.scoring))
+        return get_routing_for_object(as_scorer(self.scoring))
 
     def _accept_sample_weight(self) -> bool:
         # scikit-learn asks its scorers this way before it passes weights without metadata routing.
@@ -193,7 +193,7 @@ class MultiTaskScorer:
         self.scoring = None if scoring is None else dict(scoring)
         _refuse_task_named_mean(self.scoring or ())
         for one in (self.scoring or {}).values():
-            _scorer(one)
+            as_scorer(one)
 
     def __call__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> dict:
         """Scores of a fitted `estimator`; the parameters are those of `TaskScorer`.
@@ -222,7 +222,7 @@ class MultiTaskScorer:
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Metadata that the metrics of the tasks ask for."""
-        scorers = {_child(i): _scorer(one) for i, one in enumerate((self.scoring or {}).values())}
+        scorers = {_child(i): as_scorer(one) for i, one in enumerate((self.scoring or {}).values())}
         mapping = MethodMapping().add(caller="score", callee="score")
         return MetadataRouter(owner=self).add(method_mapping=mapping, **scorers)
 
@@ -241,7 +241,7 @@ def _score_one(task: Hashable, scoring: Any, responses: Responses, y: Any, param
         weights = column_of(weights, task) if is_named(weights) or np.ndim(weights) == 2 else weights
         params = {**params, "sample_weight": np.asarray(weights, dtype=np.float64)[rows]}
     X = take_rows(X, rows)
-    return float(_scorer(scoring)(SingleTask(responses, task, X, rows), X, y_true, **params))
+    return float(as_scorer(scoring)(SingleTask(responses, task, X, rows), X, y_true, **params))
 
 
 def _rows_of_task(task: Hashable, responses: Responses, y: Any) -> tuple[NDArray, NDArray]:
@@ -261,7 +261,7 @@ def _task_names(y: Any, responses: Responses) -> list:
     return list(range(np.shape(y)[1] if np.ndim(y) == 2 else 1))
 
 
-def _scorer(scoring: str | Callable | None) -> Any:
+def as_scorer(scoring: str | Callable | None) -> Any:
     """Something to call as (estimator, X, y)."""
     if scoring is None:
         return _default_score
@@ -273,7 +273,7 @@ def _scorer(scoring: str | Callable | None) -> Any:
 
 
 def _takes_weights(scoring: str | Callable | None) -> bool:
-    scorer = _scorer(scoring)
+    scorer = as_scorer(scoring)
     if hasattr(scorer, "_accept_sample_weight"):
         return scorer._accept_sample_weight()
     parameters = signature(scorer).parameters.values()

@@ -35,6 +35,7 @@ FLOOR = {
     "model_selection": 3,
     "estimators": 4,
     "transfer": 4,
+    "command": 5,
     "affinity": 4,
     "displays": 5,
     "__main__": 5,

@@ -1,0 +1,1 @@
+"""The parts of the shell command ``python -m skmtl``: its arguments, files, features and output."""

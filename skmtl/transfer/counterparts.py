@@ -1,0 +1,160 @@
+"""The models that a joint estimator is compared with: the same family, tuned alike, without sharing, and pooled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+
+from skmtl.estimators import (
+    LowRankClassifier,
+    LowRankClassifierCV,
+    LowRankMultiTask,
+    LowRankMultiTaskCV,
+    LowRankRegressor,
+    LowRankRegressorCV,
+)
+from skmtl.inputs import TargetRules
+from skmtl.transfer.task_table import TaskTable
+
+#: What "tuned alike" is for each of skmtl's estimators.
+_TUNED: dict[type, type] = {
+    LowRankRegressor: LowRankRegressorCV,
+    LowRankClassifier: LowRankClassifierCV,
+    LowRankMultiTask: LowRankMultiTaskCV,
+    LowRankRegressorCV: LowRankRegressorCV,
+    LowRankClassifierCV: LowRankClassifierCV,
+    LowRankMultiTaskCV: LowRankMultiTaskCV,
+}
+#: Parameters by which skmtl's estimators share, or not; whatever else is set is kept.
+_SHARING = ("n_components", "alpha", "alpha_common", "alpha_own")
+
+
+@dataclass(frozen=True)
+class Opponent:
+    """What the joint estimator is compared with.
+
+    Attributes
+    ----------
+    estimator : estimator
+    how : {"jointly", "alone", "pooled"}
+        "jointly": one fit of all tasks in their form, like the joint estimator itself. "alone": a clone per task.
+        "pooled": one clone, to which the rows of all tasks are those of one task.
+    """
+
+    estimator: Any
+    how: str
+
+
+def opponents(estimator: Any, table: TaskTable) -> dict[str, Opponent]:
+    """{"independent": ..., "pooled": ...}; no "pooled" where the tasks have no common meaning.
+
+    For skmtl's estimators, alone or as the last step of a pipeline or inside a search, both are one fit of the
+    tuned estimator with the shared part off: own parts only, and a common part only. For any other
+    estimator they are clones, fitted on each task alone and on the rows of all tasks as one.
+    """
+    found = {}
+    inside = predicting_part(estimator)
+    if type(inside) in _TUNED:
+        found["independent"] = Opponent(_with_last(estimator, _separate(inside)), "jointly")
+        if _of_one_meaning(table):
+            found["pooled"] = Opponent(_with_last(estimator, _pooled(inside)), "jointly")
+        return found
+    found["independent"] = Opponent(estimator, "alone")
+    if _of_one_meaning(table) and table.form != "long":
+        found["pooled"] = Opponent(estimator, "pooled")
+    return found
+
+
+def predicting_part(estimator: Any) -> Any:
+    """The estimator that predicts, inside pipelines and searches that need not be fitted."""
+    while True:
+        if isinstance(estimator, Pipeline):
+            estimator = estimator.steps[-1][1]
+        elif _is_search(estimator):
+            estimator = estimator.estimator
+        else:
+            return estimator
+
+
+def target_rules(estimator: Any) -> TargetRules:
+    """What the estimator takes as targets: what it says, or anything."""
+    inside = predicting_part(estimator)
+    if hasattr(inside, "_rules"):
+        return inside._rules()
+    return TargetRules(type(inside).__name__, "any", kinds=getattr(inside, "kinds", None))
+
+
+def with_kinds(estimator: Any, table: TaskTable) -> Any:
+    """A clone that knows which tasks are numeric: few labels of a task might look like two classes."""
+    estimator = clone(estimator)
+    inside: Any = predicting_part(estimator)
+    if type(inside) in _TUNED and "kinds" in inside.get_params(deep=False):
+        numeric = {task.name: task.kind for task in table.tasks if task.classes is None}
+        inside.set_params(kinds={**numeric, **(inside.kinds or {})} or None)
+    return estimator
+
+
+def _of_one_meaning(table: TaskTable) -> bool:
+    """Several tasks of one kind and one output, with the same classes if any."""
+    first = table.tasks[0]
+    return len(table.tasks) > 1 and all(
+        task.kind == first.kind
+        and task.n_outputs == 1
+        and (task.classes is None or np.array_equal(task.classes, first.classes))  # type: ignore[arg-type]
+        for task in table.tasks
+    )
+
+
+def _separate(inside: Any) -> Any:
+    return _tuned(inside, alpha=np.inf, alpha_common=None, alpha_own="auto")
+
+
+def _pooled(inside: Any) -> Any:
+    return _tuned(inside, alpha=np.inf, alpha_own=None, alpha_common="auto")
+
+
+def _is_search(estimator: Any) -> bool:
+    return hasattr(estimator, "estimator") and (
+        hasattr(estimator, "param_grid") or hasattr(estimator, "param_distributions")
+    )
+
+
+def _with_last(estimator: Any, last: Any) -> Any:
+    """A clone with another estimator in the predicting place; searches keep what concerns the steps before it."""
+    if isinstance(estimator, Pipeline):
+        changed = clone(estimator)
+        name, old = estimator.steps[-1]
+        changed.steps[-1] = (name, _with_last(old, last))
+        return changed
+    if not _is_search(estimator):
+        return last
+    attribute = "param_grid" if hasattr(estimator, "param_grid") else "param_distributions"
+    kept = _without_sharing(getattr(estimator, attribute))
+    within = _with_last(estimator.estimator, last)
+    if not kept:
+        return within
+    changed = clone(estimator)
+    return changed.set_params(**{"estimator": within, attribute: kept})
+
+
+def _without_sharing(grid: Any) -> Any:
+    """A grid, or list of grids, without the parameters that say how much is shared; empty if nothing remains."""
+    if isinstance(grid, dict):
+        return {name: values for name, values in grid.items() if name.rpartition("__")[2] not in _SHARING}
+    kept = []
+    for one in map(_without_sharing, grid):
+        if one and one not in kept:
+            kept.append(one)
+    return kept
+
+
+def _tuned(inside: Any, **settings: Any) -> Any:
+    """The tuned estimator of the same kind, with what is set for `inside` and these settings."""
+    tuned: Any = _TUNED[type(inside)]
+    taken = tuned().get_params(deep=False)
+    kept = {name: value for name, value in inside.get_params(deep=False).items() if name in taken}
+    return clone(tuned(**{**kept, "guard": False, "n_components": "auto", **settings}))
