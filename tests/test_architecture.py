@@ -25,6 +25,7 @@ FLOOR = {
     "matrix": 1,
     "observations": 1,
     "datasets": 1,
+    "evidence": 1,
     "objective": 2,
     "inputs": 2,
     "predictors": 2,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from skmtl.transfer.evidence import LEVEL, Paired, gains, total_gain, weigh
+from skmtl.evidence import LEVEL, Paired, gains, total_gain, weigh
 
 
 def paired(difference, n_folds=5, train_over_test=None):

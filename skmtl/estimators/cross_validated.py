@@ -15,7 +15,7 @@ from skmtl.estimators.base import Given
 from skmtl.estimators.callbacks import with_callbacks
 from skmtl.estimators.low_rank import LowRankModel
 from skmtl.estimators.parameters import TUNED, check_tuned_parameters
-from skmtl.estimators.splits import data_splits, user_splits
+from skmtl.estimators.splits import Splits, data_splits, user_splits
 from skmtl.model_selection.default_splitter import as_rows
 from skmtl.scoring import MultiTaskScorer
 from skmtl.solvers import Solution, merge_solutions
@@ -38,6 +38,9 @@ from skmtl.tuning import (
     natural_scales,
     search,
 )
+
+#: Rounds of comparing what is left of the joint model with independent ones.
+_MAX_GUARD_ROUNDS = 3
 
 
 class LowRankModelCV(LowRankModel):
@@ -83,7 +86,7 @@ or (where X is one) a dict, default=None
     def _solve(self, data: TaskData, given: Given, report: Any) -> tuple[Solution | None, dict[str, Any]]:
         given_splits = user_splits(self, given)
         kept, splits = data_splits(given_splits, data)
-        options = FitOptions(self.fit_intercept, getattr(self, "scale_targets", "std"))
+        options = FitOptions(self.fit_intercept, getattr(self, "scale_targets", "std"), self.factor_prior)
         scales = natural_scales(data, options)
         scorer = None if self.scoring is None else self._fold_scorer(data, given, [given_splits[k][1] for k in kept])
         seen = data if scorer is not None else _in_row_space(data, self.fit_intercept)
@@ -92,7 +95,7 @@ or (where X is one) a dict, default=None
         space = Space(**{name: as_values(getattr(self, name)) for name in TUNED})
         search(evaluation, space, scales)
         chosen = choose(evaluation, self.one_standard_error)
-        guarded, alone = self._guarded(evaluation, chosen)
+        guarded, alone = self._guarded(evaluation, chosen, given_splits, scales.target, options)
         outcomes = list(evaluation.outcomes.values())
         found = {
             "cv_results_": cv_results(outcomes, [task.name for task in data.tasks]),
@@ -108,16 +111,33 @@ or (where X is one) a dict, default=None
         solution = self._refit(data, chosen, guarded, alone, report) if self.refit else None
         return solution, found
 
-    def _guarded(self, evaluation: Evaluation, chosen: Candidate) -> tuple[NDArray, Candidate | None]:
-        """Tasks that an independent model serves clearly better, and that model."""
+    def _guarded(
+        self, evaluation: Evaluation, chosen: Candidate, splits: Splits, scales: NDArray, options: FitOptions
+    ) -> tuple[NDArray, Candidate | None]:
+        """Tasks that an independent model serves better, and that model.
+
+        The joint model is compared anew without them, since it has bent towards them, until no more are found.
+        """
         nobody = np.empty(0, dtype=np.intp)
-        alone = [one for one in evaluation.outcomes if one.alpha_own is not None and _shares_nothing(one)]
-        if not self.guard or not alone or _shares_nothing(chosen):
+        independent = [one for one in evaluation.outcomes if one.alpha_own is not None and _shares_nothing(one)]
+        if not self.guard or not independent or _shares_nothing(chosen):
             return nobody, None
-        best = evaluation.best(alone)
-        harmed = harmed_tasks(*evaluation.paired(chosen, best))
-        # With every task alone there is no joint model left to guard.
-        return (harmed, best) if len(harmed) < len(evaluation.data.tasks) else (nobody, None)
+        alone, guarded = evaluation.best(independent), nobody
+        everyone = np.arange(len(evaluation.data.tasks))
+        for _ in range(_MAX_GUARD_ROUNDS):
+            others = np.setdiff1d(everyone, guarded)
+            if len(guarded):
+                data = evaluation.data.take(np.arange(evaluation.data.n_rows), others)
+                folds = make_folds(data, data_splits(splits, data)[1], scales[others], options)
+                evaluation = Evaluation(data, folds, n_jobs=self.n_jobs)
+            harmed = others[harmed_tasks(evaluation, chosen, alone)]
+            if len(harmed) == len(others):
+                # With every task alone there is no joint model left to guard.
+                return nobody, None
+            if not len(harmed):
+                break
+            guarded = np.union1d(guarded, harmed)
+        return guarded, alone
 
     def _refit(
         self, data: TaskData, chosen: Candidate, guarded: NDArray, alone: Candidate | None, report: Any

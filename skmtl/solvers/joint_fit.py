@@ -183,24 +183,29 @@ class _Solver:
         )
         prepared = prepare(formulation)
         solution = solve_prepared(prepared, alpha=strengths.alpha, alpha_common=strengths.alpha_common, **options)
-        return replace(solution, noise=self._noise(solution, prepared)), prepared
+        noise = noise_of_fit(self.data, prepared, solution, strengths, self.fit_intercept, self.moments)
+        return replace(solution, noise=noise), prepared
 
-    def _noise(self, solution: Solution, prepared: Prepared) -> Noise | None:
-        sums: TaskSums | None
-        if self.moments is None:
-            sums = sums_of_data(self.data, solution, self.fit_intercept)
-        else:
-            sums = sums_of_moments(self.moments, solution, self.fit_intercept)
-        if sums is None:
-            return None
-        return estimate_noise(
-            self.data,
-            sums,
-            solution,
-            self.strengths.penalties,
-            prepared.preconditioner,
-            fit_intercept=self.fit_intercept,
-        )
+
+def noise_of_fit(
+    data: TaskData,
+    prepared: Prepared,
+    solution: Solution,
+    strengths: Strengths,
+    fit_intercept: bool,
+    moments: Moments | None,
+) -> Noise | None:
+    """Noise of the regression tasks by the residuals of a fit; `moments` of complete squared targets, if known."""
+    sums: TaskSums | None
+    if moments is None:
+        sums = sums_of_data(data, solution, fit_intercept)
+    else:
+        sums = sums_of_moments(moments, solution, fit_intercept)
+    if sums is None:
+        return None
+    return estimate_noise(
+        data, sums, solution, strengths.penalties, prepared.preconditioner, fit_intercept=fit_intercept
+    )
 
 
 def _moments(data: TaskData, fit_intercept: bool) -> Moments | None:

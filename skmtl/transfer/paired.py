@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from skmtl.evidence import Paired
 from skmtl.scoring import score_task
 from skmtl.transfer.comparison import N_GROUPS, Answers, true_values
-from skmtl.transfer.evidence import Paired
 from skmtl.transfer.folds import Fold
 from skmtl.transfer.results import mean_defined
 from skmtl.transfer.task_table import TaskTable

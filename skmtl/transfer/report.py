@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
+from skmtl.evidence import LEVEL, Evidence, gains, total_gain, weigh
 from skmtl.scoring import NUMERIC, as_scorer
 from skmtl.targets import listed
 from skmtl.tasks import Task
 from skmtl.transfer.comparison import Answers, FoldResult, answer_fold
 from skmtl.transfer.counterparts import Opponent, opponents, predicting_part, target_rules
-from skmtl.transfer.evidence import LEVEL, Evidence, gains, total_gain, weigh
 from skmtl.transfer.folds import Fold, outer_folds, training_labels
 from skmtl.transfer.paired import ScoredTask, score_default, score_metric
 from skmtl.transfer.progress import run_all

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -100,15 +101,15 @@ class Evaluation:
         error = difference.std(ddof=1) / np.sqrt(len(difference)) if len(difference) > 1 else np.inf
         return bool(abs(difference.mean()) <= error)
 
-    def paired(self, one: Candidate, other: Candidate) -> NDArray:
-        """`Fold.paired_losses` of two candidates over all folds, shape (3, n_tasks)."""
+    def on_folds(self, function: Callable[[Fold], Any]) -> list[Any]:
+        """The function of every fold."""
 
-        def on_fold(fold: Fold) -> NDArray:
-            sums = fold.paired_losses(fold.fit(one), fold.fit(other), len(self.data.tasks))
+        def on_fold(fold: Fold) -> Any:
+            result = function(fold)
             self._tidy(fold)
-            return sums
+            return result
 
-        return sum(Parallel(n_jobs=self.n_jobs, prefer="threads")(delayed(on_fold)(fold) for fold in self.folds))
+        return Parallel(n_jobs=self.n_jobs, prefer="threads")(delayed(on_fold)(fold) for fold in self.folds)
 
     def _on_fold(self, place: int, candidates: Sequence[Candidate]) -> list[tuple[float, NDArray, float, float]]:
         fold, results = self.folds[place], []

@@ -22,14 +22,17 @@ from skmtl.solvers import (
     Moments,
     Prepared,
     Solution,
+    Strengths,
     complete_moments,
     formulate,
     is_complete_squared,
     merge_solutions,
+    noise_of_fit,
     prepare,
     solve_prepared,
+    with_learned_prior,
 )
-from skmtl.solvers.build import make_blocks, output_order
+from skmtl.solvers.build import ScaleTargets, make_blocks, output_order
 from skmtl.tasks import TaskData
 from skmtl.tuning.candidates import Candidate
 
@@ -51,11 +54,13 @@ class FitOptions:
     Attributes
     ----------
     fit_intercept : bool
-    scale_targets : {"std", None}
+    scale_targets : {"std", None} or ndarray of shape (n_tasks,)
+    factor_prior : {"ridge", "learned"}
     """
 
     fit_intercept: bool
-    scale_targets: str | None
+    scale_targets: ScaleTargets
+    factor_prior: str = "ridge"
 
 
 class HeldOut:
@@ -93,6 +98,19 @@ class HeldOut:
             weights[block.tasks] = block.weight_sums()
         return sums, weights
 
+    def flattened(self, values: Sequence[NDArray]) -> tuple[NDArray, NDArray]:
+        """Task and value of every observation, times its weight over the mean weight of the task."""
+        tasks, flat = [], []
+        for block, value in zip(self.blocks, values, strict=True):
+            weights = np.broadcast_to(block.weights, block.y.shape)
+            seen = weights > 0
+            count = block.observations.task_sums(seen.astype(float))
+            relative = weights / block.observations.spread(block.weight_sums() / count)
+            task = np.broadcast_to(block.observations.spread(block.tasks), block.y.shape)
+            tasks.append(task[seen])
+            flat.append((value * relative)[seen])
+        return np.concatenate(tasks), np.concatenate(flat)
+
     def _raw(self, solution: Solution, block: Any, outputs: NDArray) -> NDArray:
         single = block.observations.n_outputs == 1
         if solution.own is not None:
@@ -116,7 +134,7 @@ class Fold:
     ----------
     tasks : intp ndarray
         Tasks that are fitted here.
-    test_rows : intp ndarray
+    train_rows, test_rows : intp ndarrays
     """
 
     def __init__(
@@ -128,7 +146,7 @@ class Fold:
         options: FitOptions,
         moments: Moments | None,
     ):
-        self._data, self._train_rows, self._options, self._moments = data, train_rows, options, moments
+        self._data, self.train_rows, self._options, self._moments = data, train_rows, options, moments
         self.test_rows = test_rows
         self.tasks = _trainable(data, train_rows)
         judged = self.tasks[_n_targets(data, test_rows)[self.tasks] > 0]
@@ -140,6 +158,7 @@ class Fold:
             columns = np.concatenate([np.arange(offsets[p], offsets[p + 1]) for p in position])
             self.held_out = HeldOut(data.take(test_rows, judged), columns, scales[judged])
         self._prepared: dict[tuple, Prepared] = {}
+        self._training: TaskData | None = None
         self._starts: dict[Candidate, Solution] = {}
 
     def fit(self, candidate: Candidate) -> Solution:
@@ -153,6 +172,8 @@ class Fold:
             tol=_TOLERANCE,
             start=self._start(candidate),
         )
+        if self._options.factor_prior == "learned" and solution.rank:
+            solution = self._with_prior(candidate, solution)
         if candidate.has_shared and solution.rank:
             empty = np.empty((len(solution.basis), 0))
             self._starts.pop(candidate, None)
@@ -160,6 +181,21 @@ class Fold:
             while len(self._starts) > _N_STARTS:
                 del self._starts[next(iter(self._starts))]
         return solution
+
+    def _with_prior(self, candidate: Candidate, solution: Solution) -> Solution:
+        prepared, data = self._prepare(candidate), self._training_data()
+        strengths = Strengths(candidate.alpha, candidate.alpha_common, candidate.alpha_own)
+        noise = noise_of_fit(data, prepared, solution, strengths, self._options.fit_intercept, self._moments)
+        penalties = replace(strengths.penalties, own=prepared.formulation.problem.penalties.own)
+        problem = replace(prepared.formulation.problem, penalties=penalties)
+        return with_learned_prior(data, replace(solution, noise=noise), replace(prepared.formulation, problem=problem))
+
+    def _training_data(self) -> TaskData:
+        if self._moments is not None:
+            return self._data
+        if self._training is None:
+            self._training = self._data.take(self.train_rows, self.tasks)
+        return self._training
 
     def task_losses(self, solution: Solution, n_tasks: int) -> tuple[NDArray, NDArray]:
         """Sums of held-out losses and of weights of every task, zero for tasks that are not judged here."""
@@ -169,20 +205,16 @@ class Fold:
             sums[self._judged], weights[self._judged] = judged
         return sums, weights
 
-    def paired_losses(self, one: Solution, other: Solution, n_tasks: int) -> NDArray:
-        """Sums over every task's test rows of w, w², w d and w d², d the difference in loss, shape (4, n_tasks)."""
-        result = np.zeros((4, n_tasks))
-        if self.held_out is not None:
-            pairs = zip(self.held_out.losses(one), self.held_out.losses(other), strict=True)
-            difference = [first - second for first, second in pairs]
-            n_judged = len(self._judged)
-            linear, weights = self.held_out.task_sums(difference, n_judged)
-            square, _ = self.held_out.task_sums([value**2 for value in difference], n_judged)
-            weight_squares, _ = self.held_out.task_sums(
-                [np.broadcast_to(block.weights, block.y.shape) for block in self.held_out.blocks], n_judged
-            )
-            result[:, self._judged] = weights, weight_squares, linear, square
-        return result
+    def loss_differences(self, one: Solution, other: Solution) -> tuple[NDArray, NDArray]:
+        """Task of every held-out observation, and its loss under `one` minus that under `other`.
+
+        Times its weight, whose mean is 1 in every task.
+        """
+        if self.held_out is None:
+            return np.empty(0, dtype=np.intp), np.empty(0)
+        pairs = zip(self.held_out.losses(one), self.held_out.losses(other), strict=True)
+        tasks, differences = self.held_out.flattened([first - second for first, second in pairs])
+        return self._judged[tasks], differences
 
     def expand(self, solution: Solution) -> Solution:
         """The solution with every task, those that are not fitted here having coefficients of zero."""
@@ -194,6 +226,7 @@ class Fold:
     def release(self) -> None:
         """Forget the training data that candidates share."""
         self._prepared.clear()
+        self._training = None
 
     def _prepare(self, candidate: Candidate) -> Prepared:
         key = (candidate.alpha_common is None, candidate.alpha_own)
@@ -201,16 +234,15 @@ class Fold:
             # One with and one without own parts serve all neighbours of a candidate.
             for known in [known for known in self._prepared if (known[1] is None) == (key[1] is None)]:
                 del self._prepared[known]
-            data = self._data if self._moments is not None else self._data.take(self._train_rows, self.tasks)
-            options = self._options
+            options, scales = self._options, self._options.scale_targets
             self._prepared[key] = prepare(
                 formulate(
-                    data,
+                    self._training_data(),
                     1.0,
                     candidate.alpha_common,
                     candidate.alpha_own,
                     options.fit_intercept,
-                    options.scale_targets,
+                    scales[self.tasks] if isinstance(scales, np.ndarray) else scales,
                     self._moments,
                 )
             )

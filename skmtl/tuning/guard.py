@@ -1,49 +1,69 @@
-"""The guard against negative transfer: tasks that are clearly better off with a model of their own.
-
-For every task the held-out losses of the joint and of the independent model are compared row by row. What one task
-says alone is weak, so that the tasks' mean differences d_t, with standard errors s_t, inform each other: a normal
-distribution of the true differences is estimated from all of them (empirical Bayes, Efron & Morris 1973,
-doi:10.1080/01621459.1973.10481350), and a task is guarded where its posterior says that the joint model is worse.
-"""
+"""The guard against negative transfer: tasks that are better off with a model of their own."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
-#: Posterior probability of harm from which on a task learns alone.
-_SURE = 0.9
+from skmtl.evidence import Paired
+from skmtl.tuning.candidates import Candidate
+from skmtl.tuning.evaluation import Evaluation
+from skmtl.tuning.folds import Fold
+
+#: Points of the distribution of true differences, and rounds of its estimation.
+_N_POINTS = 60
+_MAX_ROUNDS = 300
 
 
-def harmed_tasks(weights: NDArray, squared_weights: NDArray, linear: NDArray, square: NDArray) -> NDArray:
-    """Positions of the tasks that the joint model harms.
+def harmed_tasks(evaluation: Evaluation, joint: Candidate, alone: Candidate) -> NDArray:
+    """Positions of the tasks whose held-out loss is expected to be higher under `joint` than under `alone`.
 
-    Parameters
+    The losses are compared row by row. What one task says is weak, so that the tasks inform each other: the
+    distribution of their true differences, of any shape, is estimated from all of them [1]_, and a task is harmed
+    where the mean of its posterior is on the wrong side. (A transfer report asks whether a difference is beyond
+    doubt; here one of two models must be taken, and both mistakes cost what the difference is.)
+
+    References
     ----------
-    weights, squared_weights : ndarrays of shape (n_tasks,)
-        Sums of the weights of a task's held-out rows, and of their squares; zero for tasks that are not judged.
-    linear, square : ndarrays of shape (n_tasks,)
-        Sums of weight times d and of weight times d², d being the joint minus the independent loss of a row.
-
-    Returns
-    -------
-    tasks : intp ndarray
+    .. [1] Koenker, R. & Mizera, I. (2014). Convex optimization, shape constraints, compound decisions, and
+           empirical Bayes rules. Journal of the American Statistical Association, 109(506), 674-685.
+           :doi:`10.1080/01621459.2013.869224`
     """
-    n_rows = np.divide(weights**2, squared_weights, out=np.zeros_like(weights), where=squared_weights > 0)
-    judged = n_rows > 1.5
-    if judged.sum() < 2:
+    pairs = paired_losses(evaluation, joint, alone)
+    known = np.flatnonzero([len(one.difference) > 1 for one in pairs])
+    if len(known) < 2:
         return np.empty(0, dtype=np.intp)
-    mean = linear[judged] / weights[judged]
-    variance = np.maximum(square[judged] / weights[judged] - mean**2, 0.0) / (n_rows[judged] - 1.0)
-    # A task whose few rows happen to agree is not certain: variances are drawn towards their median.
-    variance = 0.5 * (variance + np.median(variance))
-    spread = max(float(np.var(mean, ddof=1) - variance.mean()), 0.0)
-    if variance.max() + spread <= 0.0:
-        return np.empty(0, dtype=np.intp)
-    precision = 1.0 / np.maximum(variance + spread, 1e-300)
-    centre = float(precision @ mean / precision.sum())
-    posterior_mean = (spread * mean + variance * centre) / np.maximum(spread + variance, 1e-300)
-    posterior_deviation = np.sqrt(spread * variance / np.maximum(spread + variance, 1e-300))
-    harm = np.where(posterior_deviation > 0, norm.cdf(posterior_mean / np.maximum(posterior_deviation, 1e-300)), 0.0)
-    return np.flatnonzero(judged)[harm > _SURE]
+    gain = np.array([pairs[t].difference.mean() for t in known])
+    error = np.array([pairs[t].difference.std(ddof=1) / np.sqrt(len(pairs[t].difference)) for t in known])
+    # A task whose few rows happen to agree is not certain.
+    error = np.sqrt(0.5 * (error**2 + np.median(error**2)))
+    return known[_posterior_means(gain, error) < 0] if error.min() > 0 else known[gain < 0]
+
+
+def _posterior_means(estimates: NDArray, errors: NDArray) -> NDArray:
+    """Means of the true values given all estimates, under the most likely distribution of true values."""
+    points = np.linspace(estimates.min(), estimates.max(), _N_POINTS)
+    z = (estimates[:, np.newaxis] - points) / errors[:, np.newaxis]
+    likelihood = np.exp(-0.5 * (z**2 - np.min(z**2, axis=1, keepdims=True)))
+    mixture = np.full(_N_POINTS, 1.0 / _N_POINTS)
+    for _ in range(_MAX_ROUNDS):
+        posterior = likelihood * mixture
+        posterior /= posterior.sum(axis=1, keepdims=True)
+        mixture = posterior.mean(axis=0)
+    return posterior @ points
+
+
+def paired_losses(evaluation: Evaluation, joint: Candidate, alone: Candidate) -> list[Paired]:
+    """For every task, its held-out rows' losses under `alone` minus those under `joint`."""
+
+    def on_fold(fold: Fold) -> tuple[NDArray, NDArray]:
+        return fold.loss_differences(fold.fit(alone), fold.fit(joint))
+
+    found = evaluation.on_folds(on_fold)
+    ratio = float(np.mean([len(fold.train_rows) / len(fold.test_rows) for fold in evaluation.folds]))
+    tasks = np.concatenate([own for own, _ in found])
+    differences = np.concatenate([difference for _, difference in found])
+    number = np.repeat(np.arange(len(found)), [len(own) for own, _ in found])
+    order = np.argsort(tasks, kind="stable")
+    cuts = np.searchsorted(tasks[order], np.arange(1, len(evaluation.data.tasks)))
+    return [Paired(rows, number[rows], differences[rows], ratio) for rows in np.split(order, cuts)]
