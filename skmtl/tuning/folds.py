@@ -81,7 +81,7 @@ class HeldOut:
     def losses(self, solution: Solution) -> list[NDArray]:
         """Loss of every observation, block by block, in the units of the objective."""
         return [
-            block.evaluate(self._raw(solution, block, outputs))[0] / block.observations.spread(scale**2)
+            block.loss.evaluate(block.y, self._raw(solution, block, outputs))[0] / block.observations.spread(scale**2)
             for block, outputs, scale in zip(self.blocks, self.outputs, self.scales, strict=True)
         ]
 
