@@ -6,11 +6,19 @@ import argparse
 import sys
 
 from skmtl.datasets import load_penguins, load_star
-from skmtl.estimators import LowRankMultiTask, LowRankRegressor
+from skmtl.estimators import LowRankMultiTask, LowRankMultiTaskCV, LowRankRegressorCV
 from skmtl.transfer import transfer_curve, transfer_report
 
 #: Labels per test of the pupils, of about 6,000 each.
-STAR_LABELS = (50, 200, 800)
+STAR_LABELS = 50
+#: Few candidates and inner folds, so that the show is short.
+PENGUIN_CANDIDATES = {
+    "n_components": [1, 2, 3],
+    "alpha": [0.001, 0.01, 0.1],
+    "alpha_own": [None, 0.001, 0.01, 0.1],
+    "alpha_common": None,
+    "cv": 3,
+}
 
 
 def show_bundled(options: argparse.Namespace) -> None:
@@ -21,16 +29,14 @@ def show_bundled(options: argparse.Namespace) -> None:
         "n_jobs": options.jobs,
         "verbose": int(sys.stderr.isatty()),
     }
-    X, y = load_penguins()
-    print(f"Palmer penguins ({X.shape[0]} rows, {X.shape[1]} features)\n", flush=True)
-    joint = LowRankMultiTask()
-    print(transfer_report(joint, X, y, **how), flush=True)
-
     X, y = load_star()
-    print(f"\n\nTennessee STAR, test scores ({X.shape[0]} rows, {X.shape[1]} features), few labels each\n", flush=True)
-    curve = transfer_curve(LowRankRegressor(), X, y, n_labels=STAR_LABELS, **how)
-    print(curve)
-    print(f"\nWith {STAR_LABELS[0]} labels of each test:\n\n{curve.reports[STAR_LABELS[0]]}")
+    print(f"Tennessee STAR: test scores of pupils, {X.shape[1]} features, {STAR_LABELS} labels of each test\n", flush=True)
+    curve = transfer_curve(LowRankRegressorCV(cv=3), X, y, n_labels=[STAR_LABELS], **how)
+    print(curve.reports[STAR_LABELS], flush=True)
+
+    X, y = load_penguins()
+    print(f"\n\nPalmer penguins: three kinds of tasks, {X.shape[1]} features\n", flush=True)
+    print(transfer_report(LowRankMultiTaskCV(**PENGUIN_CANDIDATES), X, y, **how), flush=True)
 
     X, y = load_penguins()
     parts = LowRankMultiTask(n_components=3).fit(X, y).split()

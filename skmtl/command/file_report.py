@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 
 from skmtl.command.preparation import Preparation, prepare
 from skmtl.command.reading import BadData, read_file, read_target, require_columns
-from skmtl.estimators import LowRankMultiTask
+from skmtl.estimators import LowRankMultiTaskCV
 from skmtl.targets import TaskTargets
 from skmtl.transfer import TransferReport, transfer_report
 
@@ -108,7 +108,7 @@ def _long_form(frame: Any, options: argparse.Namespace) -> tuple[Any, Any, dict]
 
 
 def _estimator(preparation: Preparation, task_col: str | None, kinds: dict) -> Any:
-    model = LowRankMultiTask(kinds=kinds or None, task_col=task_col)
+    model = LowRankMultiTaskCV(kinds=kinds or None, task_col=task_col)
     return make_pipeline(preparation.transformer(keep=task_col), model)
 
 

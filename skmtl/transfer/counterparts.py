@@ -110,11 +110,17 @@ def _of_one_meaning(table: TaskTable) -> bool:
 
 
 def _separate(inside: Any) -> Any:
-    return _tuned(inside, alpha=np.inf, alpha_common=None, alpha_own="auto")
+    return _tuned(inside, alpha=np.inf, alpha_common=None, alpha_own=_candidates(inside.alpha_own))
 
 
 def _pooled(inside: Any) -> Any:
-    return _tuned(inside, alpha=np.inf, alpha_own=None, alpha_common="auto")
+    return _tuned(inside, alpha=np.inf, alpha_own=None, alpha_common=_candidates(inside.alpha_common))
+
+
+def _candidates(given: Any) -> Any:
+    """Strengths to choose from: those that the joint estimator may choose from, where it lists several."""
+    several = isinstance(given, (list, tuple, np.ndarray)) and sum(one is not None for one in given) > 1
+    return [one for one in given if one is not None] if several else "auto"
 
 
 def _is_search(estimator: Any) -> bool:
