@@ -30,7 +30,9 @@ def show_bundled(options: argparse.Namespace) -> None:
         "verbose": int(sys.stderr.isatty()),
     }
     X, y = load_star()
-    print(f"Tennessee STAR: test scores of pupils, {X.shape[1]} features, {STAR_LABELS} labels of each test\n", flush=True)
+    print(
+        f"Tennessee STAR: test scores of pupils, {X.shape[1]} features, {STAR_LABELS} labels of each test\n", flush=True
+    )
     curve = transfer_curve(LowRankRegressorCV(cv=3), X, y, n_labels=[STAR_LABELS], **how)
     print(curve.reports[STAR_LABELS], flush=True)
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from skmtl.inputs import Form, TargetRules
-from skmtl.solvers import Solution, merge_noise
+from skmtl.solvers import Solution, merge_noise, merge_spread
 from skmtl.tasks import Task
 
 
@@ -64,6 +64,7 @@ def join_solutions(known: Solution, new: Solution) -> Solution:
     return replace(
         known,
         noise=merge_noise(n_known + n_new, list(zip(places, (known.noise, new.noise), strict=True))),
+        spread=merge_spread(list(zip(places, (known, new), strict=True))),
         factors=np.concatenate([known.factors, new.factors], axis=1),
         own=own,
         coef=np.concatenate([known.coef, new.coef], axis=1),

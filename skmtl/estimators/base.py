@@ -24,7 +24,7 @@ from skmtl.inputs import Form, Query, TargetRules, as_task_data, scored_targets
 from skmtl.inputs.features import is_dict_of_tables
 from skmtl.predictors import make_predictors
 from skmtl.scoring import mean_score, score_task
-from skmtl.solvers import Solution, fit_new_tasks
+from skmtl.solvers import Solution
 from skmtl.tasks import TaskData
 
 
@@ -67,7 +67,8 @@ class Given:
 class JointLinearModel(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """Mixin for estimators whose tasks share one `Solution`.
 
-    A subclass says which targets it accepts (`_rules`) and how `TaskData` becomes a `Solution` (`_solve`).
+    A subclass says which targets it accepts (`_rules`), how `TaskData` becomes a `Solution` (`_solve`), and how
+    new tasks do beside it (`_solve_new`).
     """
 
     def _rules(self) -> TargetRules:
@@ -78,6 +79,9 @@ class JointLinearModel(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tr
 
     def _solve(self, data: TaskData, given: Given, report: Any) -> tuple[Solution | None, dict[str, Any]]:
         """The joint model, None if none is wanted, and further fitted attributes."""
+        raise NotImplementedError
+
+    def _solve_new(self, data: TaskData) -> Solution:
         raise NotImplementedError
 
     @with_callbacks
@@ -324,13 +328,7 @@ ndarray
             reset=False,
         )
         tasks, form = join_tasks(self._tasks, self._form, data.tasks, form)
-        new = fit_new_tasks(
-            data,
-            self._solution,
-            alpha=self.alpha,
-            fit_intercept=self.fit_intercept,
-            scale_targets=getattr(self, "scale_targets", "std"),
-        )
+        new = self._solve_new(data)
         solution = join_solutions(self._solution, new)
         self._learn(_learned_from_features(self) | fitted_attributes(solution, tasks, form))
         return self

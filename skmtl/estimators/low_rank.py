@@ -7,12 +7,17 @@ from typing import Any
 from sklearn.utils import check_random_state
 
 from skmtl.estimators.base import Given, JointLinearModel
-from skmtl.solvers import Solution, Strengths, fit_jointly
+from skmtl.solvers import Solution, Strengths, fit_jointly, fit_new_tasks
 from skmtl.tasks import TaskData
 
 
 class LowRankModel(JointLinearModel):
     """A joint linear model found by the alternating solver, with the parameters of the constructor."""
+
+    @property
+    def _keeps_spread(self) -> bool:
+        """Whether a fit keeps what the standard deviation of a new target needs."""
+        return False
 
     def _solve(self, data: TaskData, given: Given, report: Any) -> tuple[Solution | None, dict[str, Any]]:
         strengths = {name: getattr(self, name) for name in ("n_components", "alpha", "alpha_common", "alpha_own")}
@@ -33,6 +38,7 @@ class LowRankModel(JointLinearModel):
             Strengths(alpha, alpha_common, alpha_own),
             n_components=n_components,
             factor_prior=self.factor_prior,
+            with_spread=self._keeps_spread,
             fit_intercept=self.fit_intercept,
             scale_targets=getattr(self, "scale_targets", "std"),
             max_iter=self.max_iter,
@@ -42,4 +48,16 @@ class LowRankModel(JointLinearModel):
             start=self._start(data),
             n_jobs=self.n_jobs,
             report=report,
+        )
+
+    def _solve_new(self, data: TaskData) -> Solution:
+        # Where strengths were tuned, those that were chosen.
+        alpha, alpha_common = (getattr(self, f"{name}_", getattr(self, name)) for name in ("alpha", "alpha_common"))
+        return fit_new_tasks(
+            data,
+            self._solution,
+            alpha=alpha,
+            alpha_common=alpha_common,
+            fit_intercept=self.fit_intercept,
+            scale_targets=getattr(self, "scale_targets", "std"),
         )

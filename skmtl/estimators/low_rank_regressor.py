@@ -7,10 +7,11 @@ from typing import Any
 from sklearn.base import BaseEstimator, RegressorMixin
 
 from skmtl.estimators.low_rank import LowRankModel
+from skmtl.estimators.spread import SpreadMixin
 from skmtl.inputs import TargetRules
 
 
-class LowRankRegressor(LowRankModel, RegressorMixin, BaseEstimator):
+class LowRankRegressor(SpreadMixin, LowRankModel, RegressorMixin, BaseEstimator):
     """Numeric targets learned jointly through a shared low-rank basis.
 
     For several targets that depend on the features in related ways, above all when labels are few or missing:

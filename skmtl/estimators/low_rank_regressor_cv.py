@@ -7,10 +7,11 @@ from typing import Any
 from sklearn.base import BaseEstimator, RegressorMixin
 
 from skmtl.estimators.cross_validated import LowRankModelCV
+from skmtl.estimators.spread import SpreadMixin
 from skmtl.inputs import TargetRules
 
 
-class LowRankRegressorCV(LowRankModelCV, RegressorMixin, BaseEstimator):
+class LowRankRegressorCV(SpreadMixin, LowRankModelCV, RegressorMixin, BaseEstimator):
     """Numeric targets learned jointly, rank and strengths chosen by cross-validation.
 
     Parameters

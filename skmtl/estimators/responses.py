@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from skmtl.inputs import Query
 from skmtl.losses import LOSSES
-from skmtl.solvers import Solution
+from skmtl.solvers import Solution, standard_deviations
 from skmtl.tasks import Task
 
 #: Responses by position of the task; -1 stands for the tasks that were not in fit.
@@ -40,6 +40,19 @@ def linear_predictors(query: Query, tasks: tuple[Task, ...], solution: Solution)
             outputs = slice(offsets[t], offsets[t + 1])
             parts[t] = _raw(X, solution.coef[:, outputs], solution.intercept[outputs])
     return parts
+
+
+def deviations(query: Query, tasks: tuple[Task, ...], solution: Solution) -> Parts:
+    """Standard deviation of a new target of every task asked, each of shape (n_rows,)."""
+    if query.tasks is None:
+        everything = standard_deviations(solution, query.X, np.arange(len(tasks)))
+        return {t: everything[:, t] for t in range(len(tasks))}
+    assert query.bounds is not None
+    bounds = query.bounds.tolist()
+    return {
+        t: standard_deviations(solution, query.X[bounds[i] : bounds[i + 1]], np.array([t]))[:, 0]
+        for i, t in enumerate(query.tasks)
+    }
 
 
 def predictions(raw: Parts, tasks: tuple[Task, ...]) -> Parts:

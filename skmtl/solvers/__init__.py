@@ -3,9 +3,10 @@
 from skmtl.solvers.alternating import Prepared, prepare, solve, solve_prepared
 from skmtl.solvers.compression import Moments, complete_moments, is_complete_squared
 from skmtl.solvers.formulation import formulate
-from skmtl.solvers.joint_fit import Strengths, fit_jointly, fit_new_tasks, noise_of_fit, with_learned_prior
-from skmtl.solvers.merging import merge_noise, merge_solutions
-from skmtl.solvers.new_tasks import fit_factors
+from skmtl.solvers.joint_fit import Strengths, fit_jointly, with_learned_prior, with_noise
+from skmtl.solvers.merging import merge_noise, merge_solutions, merge_spread
+from skmtl.solvers.new_tasks import fit_factors, fit_new_tasks
+from skmtl.solvers.predictive import standard_deviations
 from skmtl.solvers.solution import Convergence, Noise, Solution
 
 __all__ = [
@@ -23,9 +24,11 @@ __all__ = [
     "is_complete_squared",
     "merge_noise",
     "merge_solutions",
-    "noise_of_fit",
+    "merge_spread",
     "prepare",
     "solve",
     "solve_prepared",
+    "standard_deviations",
     "with_learned_prior",
+    "with_noise",
 ]

@@ -20,7 +20,7 @@ every task has the likelihood of its observations.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,16 +42,9 @@ _MAX_WHOLE_SYSTEM = 240
 _LEAST_CURVATURE = 1e-10
 
 
-@dataclass(frozen=True)
-class Refit:
-    """The point with the factors at their posterior mode, the prior, and (n_outputs, k, k) posterior covariances."""
-
-    point: Point
-    prior: FactorPrior
-    covariances: NDArray
-
-
-def refit_factors(problem: Problem, point: Point, counts: NDArray, prior: FactorPrior | None = None) -> Refit:
+def refit_factors(
+    problem: Problem, point: Point, counts: NDArray, prior: FactorPrior | None = None
+) -> tuple[Point, FactorPrior]:
     """Factors and intercepts of all tasks under a prior, which is learned unless it is given.
 
     Parameters
@@ -62,11 +55,14 @@ def refit_factors(problem: Problem, point: Point, counts: NDArray, prior: Factor
     counts : ndarray of shape (n_tasks,)
         What the loss of each task is multiplied by to be its negative log-likelihood.
     prior : FactorPrior, optional
+
+    Returns
+    -------
+    point : Point
+        With factors at their posterior mode.
+    prior : FactorPrior
     """
     k = point.n_free
-    if k == 0:
-        nothing = FactorPrior(np.zeros(0), np.zeros((0, 0)))
-        return Refit(point, nothing, np.zeros((problem.n_outputs, 0, 0)))
     steps = [
         _BlockFactors(problem, block, point, counts[block.tasks], place) for place, block in enumerate(problem.blocks)
     ]
@@ -84,14 +80,30 @@ def refit_factors(problem: Problem, point: Point, counts: NDArray, prior: Factor
         if problem.is_quadratic or largest <= _MODEL_TOLERANCE:
             break
     factors, intercepts, slopes = point.factors.copy(), point.intercepts.copy(), []
-    covariances = np.empty((problem.n_outputs, k, k))
     for step in steps:
         outputs = step.block.outputs
         factors[outputs, :k] = step.free.reshape(-1, k)
         intercepts[outputs] = step.intercepts.ravel()
         slopes.append(step.block.loss_and_slope(step.raw)[1])
-        covariances[outputs] = step.diagonal_blocks(step.posterior(prior)[1])
-    return Refit(replace(point, factors=factors, intercepts=intercepts, slopes=slopes), prior, covariances)
+    return replace(point, factors=factors, intercepts=intercepts, slopes=slopes), prior
+
+
+def posterior_covariances(problem: Problem, point: Point, counts: NDArray, prior: FactorPrior | None) -> NDArray:
+    """Posterior covariances (n_outputs, k, k) of the factors at `point`, under the ridge where there is no prior."""
+    k = point.n_free
+    covariances = np.empty((problem.n_outputs, k, k))
+    for place, block in enumerate(problem.blocks if k else ()):
+        step = _BlockFactors(problem, block, point, counts[block.tasks], place)
+        step.refresh()
+        if prior is not None:
+            spread = step.posterior(prior)[1]
+        else:
+            ridge = problem.penalties.reference * counts[block.tasks][:, np.newaxis, np.newaxis]
+            # Without a ridge, a task of fewer rows than factors says nothing about some of them.
+            least = 1e-10 * np.einsum("tii->t", step.curvature).mean() + 1e-300
+            spread = np.linalg.inv(step.curvature + np.maximum(ridge, least) * np.eye(step.c * k))
+        covariances[block.outputs] = step.diagonal_blocks(spread)
+    return covariances
 
 
 def _learn(steps: list[_BlockFactors], prior: FactorPrior, believed: NDArray) -> FactorPrior:
@@ -151,7 +163,7 @@ class _BlockFactors:
         n, q = len(self.free), self.columns.shape[1]
         _, slope, second = block.evaluate(self.raw)
         scaling = np.where(np.arange(q) < k, block.scale[:, np.newaxis], 1.0)
-        gradient = block.observations.factor_sums(block.weighted(slope), self.columns).reshape(n, c, q)
+        gradient = block.observations.factor_sums(slope, self.columns).reshape(n, c, q)
         gradient = gradient * scaling[:, np.newaxis] * self.counts[:, np.newaxis, np.newaxis]
         both = scaling[:, :, np.newaxis] * scaling[:, np.newaxis] * self.counts[:, np.newaxis, np.newaxis]
         hessian = self._hessian(second) * both[:, np.newaxis, :, np.newaxis]
@@ -230,7 +242,7 @@ class _BlockFactors:
 
     def _values(self, raw: NDArray, free: NDArray, prior: FactorPrior) -> NDArray:
         """Negative log posterior of every task, (n,)."""
-        loss = self.block.observations.task_sums(self.block.weighted(self.block.evaluate(raw)[0])) * self.counts
+        loss = self.block.evaluate(raw)[0] * self.counts
         values, vectors = np.linalg.eigh(prior.covariance)
         # Directions without variance cannot be left; rounding keeps factors there by next to nothing.
         inverse_root = vectors / np.sqrt(np.maximum(values, 1e-14 * values.max(initial=1e-300)))

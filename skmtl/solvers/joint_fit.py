@@ -10,24 +10,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skmtl.penalties import Penalties
 from skmtl.solvers.alternating import Prepared, Report, prepare, solve_prepared
-from skmtl.solvers.build import ScaleTargets, weight_per_task
+from skmtl.solvers.build import ScaleTargets
 from skmtl.solvers.compression import Moments, complete_moments, is_complete_squared
 from skmtl.solvers.factor_prior import refit_factors
 from skmtl.solvers.formulation import Formulation, formulate, point_of, restore
-from skmtl.solvers.new_tasks import fit_factors
-from skmtl.solvers.noise import count_unit, estimate_noise
-from skmtl.solvers.solution import Noise, Solution
+from skmtl.solvers.noise import N_ROUNDS, estimate_noise, likelihood_counts, residual_scales
+from skmtl.solvers.predictive import shared_spread, task_spread
+from skmtl.solvers.solution import FactorPrior, Solution
 from skmtl.solvers.task_sums import TaskSums, sums_of_data, sums_of_moments
 from skmtl.tasks import TaskData
-
-#: Rescalings after the first fit.
-_N_ROUNDS = 3
-#: Smallest residual scale, relative to the standard deviation: noise-free targets would have none.
-_LEAST_SCALE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -50,6 +44,7 @@ def fit_jointly(
     *,
     scale_targets: str | None = "std",
     factor_prior: str = "ridge",
+    with_spread: bool = False,
     fit_intercept: bool = True,
     tol: float = 1e-6,
     start: Solution | None = None,
@@ -65,6 +60,8 @@ def fit_jointly(
     strengths : Strengths
     scale_targets : {"std", "residual", None}
     factor_prior : {"ridge", "learned"}
+    with_spread : bool
+        Whether to keep what `standard_deviations` needs; for regression tasks only.
     tol, start, n_init, report, **limits
         As in `solve_prepared`.
 
@@ -75,89 +72,83 @@ def fit_jointly(
     """
     solver = _Solver(data, strengths, fit_intercept, _moments(data, fit_intercept))
     options = {"tol": tol, "report": report, **limits}
-    first_scale = "std" if scale_targets == "residual" else scale_targets
-    solution, prepared = solver.solve(first_scale, start=start, n_init=n_init, **options)
-    if scale_targets == "residual" and solution.noise is not None:
-        spread, n_iter = solution.target_scale, 0
-        for _ in range(_N_ROUNDS):
-            n_iter += 0 if solution.convergence is None else solution.convergence.n_iter
-            solution, prepared = solver.solve(residual_scales(solution, spread), start=solution, **options)
-        if solution.convergence is not None:
-            convergence = replace(solution.convergence, n_iter=solution.convergence.n_iter + n_iter)
-            solution = replace(solution, convergence=convergence)
-    if factor_prior == "learned" and solution.rank:
-        return with_learned_prior(data, solution, prepared.formulation)
+    last = solver.solve("std" if scale_targets == "residual" else scale_targets, start=start, n_init=n_init, **options)
+    if scale_targets == "residual" and last.solution.noise is not None:
+        spread, n_iter = last.solution.target_scale, 0
+        for _ in range(N_ROUNDS):
+            n_iter += last.n_iter
+            scales = residual_scales(last.solution, spread)
+            last = solver.solve(scales, start=last.solution, **options)
+        last = last.with_earlier_steps(n_iter)
+    formulation, solution = last.prepared.formulation, last.solution
+    if factor_prior == "learned":
+        solution = with_learned_prior(data, solution, formulation)
+    if with_spread and last.sums is not None:
+        penalties = strengths.penalties
+        shared = shared_spread(data, solution, penalties, formulation, last.prepared.preconditioner)
+        tasks = task_spread(data, solution, last.sums, shared, formulation, penalties, fit_intercept)
+        solution = replace(solution, spread=tasks)
     return solution
 
 
 def with_learned_prior(data: TaskData, solution: Solution, formulation: Formulation) -> Solution:
     """The solution with its factors recomputed under the prior that they teach."""
+    if solution.rank == 0:
+        return replace(solution, prior=FactorPrior(np.zeros(0), np.zeros((0, 0))))
     point = point_of(formulation, solution)
-    refit = refit_factors(formulation.problem, point, likelihood_counts(data, solution))
-    learned = restore(formulation, refit.point, solution.basis.shape[1])
+    refitted, prior = refit_factors(formulation.problem, point, likelihood_counts(data, solution))
+    learned = restore(formulation, refitted, solution.basis.shape[1])
     return replace(
         solution,
         factors=learned.factors,
         own=learned.own,
         coef=learned.coef,
         intercept=learned.intercept,
-        prior=refit.prior,
+        prior=prior,
     )
 
 
-def likelihood_counts(data: TaskData, solution: Solution) -> NDArray:
-    """What each task's part of the objective is multiplied by to be its negative log-likelihood, (n_tasks,)."""
-    task_weights = 1.0 if data.task_weights is None else data.task_weights
-    variances = np.ones(len(data.tasks))
-    if solution.noise is not None:
-        relative = (solution.noise.deviations / solution.target_scale) ** 2
-        # A target without noise says exactly where its factors lie; a noise this small is as good.
-        relative = np.maximum(relative, 1e-8 * max(float(np.nanmax(relative)), 1e-8))
-        variances = np.where(np.isnan(relative), 1.0, relative)
-    return weight_per_task(data) * count_unit(data) / (task_weights * variances)
-
-
-def fit_new_tasks(
+def with_noise(
     data: TaskData,
+    prepared: Prepared,
     solution: Solution,
-    *,
-    alpha: float,
-    fit_intercept: bool = True,
-    scale_targets: str | None = "std",
-) -> Solution:
-    """As `fit_factors`, with noise and residual scales of new regression tasks, and under a prior that was learned."""
-    penalties = Strengths(alpha).penalties
-    ratio = None if solution.noise is None else solution.noise.ratio
+    strengths: Strengths,
+    fit_intercept: bool,
+    moments: Moments | None,
+) -> tuple[Solution, TaskSums | None]:
+    """The solution with the noise of its regression tasks, and the sums that tell it; None without any.
 
-    def fit(scales: ScaleTargets) -> Solution:
-        new = fit_factors(data, solution, alpha=alpha, fit_intercept=fit_intercept, scale_targets=scales)
-        sums = sums_of_data(data, new, fit_intercept)
-        if sums is None:
-            return new
-        # The basis was learned elsewhere: it takes no degrees of freedom from the new tasks.
-        noise = estimate_noise(data, sums, new, penalties, None, fit_intercept=fit_intercept, ratio=ratio)
-        return replace(new, noise=noise)
-
-    scales: ScaleTargets = "std" if scale_targets == "residual" else scale_targets
-    new = fit(scales)
-    if scale_targets == "residual" and new.noise is not None:
-        spread = new.target_scale
-        for _ in range(_N_ROUNDS):
-            scales = residual_scales(new, spread)
-            new = fit(scales)
-    if solution.prior is None:
-        return new
-    counts = likelihood_counts(data, new)
-    refit = fit_factors(data, solution, alpha=alpha, fit_intercept=fit_intercept, scale_targets=scales, counts=counts)
-    return replace(refit, noise=new.noise)
+    `moments` stand for the rows of complete squared targets.
+    """
+    sums: TaskSums | None
+    if moments is None:
+        sums = sums_of_data(data, solution, fit_intercept)
+    else:
+        sums = sums_of_moments(moments, solution, fit_intercept)
+    if sums is None:
+        return solution, None
+    curvature, penalties = prepared.preconditioner, strengths.penalties
+    noise = estimate_noise(data, sums, solution, penalties, curvature, fit_intercept=fit_intercept)
+    return replace(solution, noise=noise), sums
 
 
-def residual_scales(solution: Solution, spread: NDArray) -> NDArray:
-    """What targets are divided by next: their noise, kept off zero; `spread` where there is none to tell."""
-    noise = solution.noise
-    assert noise is not None
-    # NaN (no regression task) and zero (a constant target) both keep the scale they had.
-    return np.where(noise.deviations > 0, np.maximum(noise.deviations, _LEAST_SCALE * spread), spread)
+@dataclass(frozen=True)
+class _Round:
+    """One fit, what it was made of, and the sums of its regression tasks (None without any)."""
+
+    solution: Solution
+    prepared: Prepared
+    sums: TaskSums | None
+
+    @property
+    def n_iter(self) -> int:
+        return 0 if self.solution.convergence is None else self.solution.convergence.n_iter
+
+    def with_earlier_steps(self, n_iter: int) -> _Round:
+        if self.solution.convergence is None:
+            return self
+        convergence = replace(self.solution.convergence, n_iter=self.n_iter + n_iter)
+        return replace(self, solution=replace(self.solution, convergence=convergence))
 
 
 @dataclass(frozen=True)
@@ -169,11 +160,11 @@ class _Solver:
     fit_intercept: bool
     moments: Moments | None
 
-    def solve(self, scale_targets: ScaleTargets, **options: Any) -> tuple[Solution, Prepared]:
+    def solve(self, scale_targets: ScaleTargets, **options: Any) -> _Round:
         """One fit under given scales, and its noise."""
-        strengths = self.strengths
+        strengths, data = self.strengths, self.data
         formulation = formulate(
-            self.data,
+            data,
             strengths.alpha,
             strengths.alpha_common,
             strengths.alpha_own,
@@ -183,29 +174,8 @@ class _Solver:
         )
         prepared = prepare(formulation)
         solution = solve_prepared(prepared, alpha=strengths.alpha, alpha_common=strengths.alpha_common, **options)
-        noise = noise_of_fit(self.data, prepared, solution, strengths, self.fit_intercept, self.moments)
-        return replace(solution, noise=noise), prepared
-
-
-def noise_of_fit(
-    data: TaskData,
-    prepared: Prepared,
-    solution: Solution,
-    strengths: Strengths,
-    fit_intercept: bool,
-    moments: Moments | None,
-) -> Noise | None:
-    """Noise of the regression tasks by the residuals of a fit; `moments` of complete squared targets, if known."""
-    sums: TaskSums | None
-    if moments is None:
-        sums = sums_of_data(data, solution, fit_intercept)
-    else:
-        sums = sums_of_moments(moments, solution, fit_intercept)
-    if sums is None:
-        return None
-    return estimate_noise(
-        data, sums, solution, strengths.penalties, prepared.preconditioner, fit_intercept=fit_intercept
-    )
+        solution, sums = with_noise(data, prepared, solution, strengths, self.fit_intercept, self.moments)
+        return _Round(solution, prepared, sums)
 
 
 def _moments(data: TaskData, fit_intercept: bool) -> Moments | None:

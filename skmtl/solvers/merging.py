@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmtl.solvers.solution import Noise, Solution
+from skmtl.solvers.spread import MergedSpread
 from skmtl.tasks import Task
 
 
@@ -44,7 +45,23 @@ def merge_solutions(tasks: Sequence[Task], parts: Sequence[tuple[NDArray, Soluti
                 # Own parts stand beside the common one, which single outputs have.
                 own[:, outputs] -= first.common[:, np.newaxis] * (np.repeat(widths[positions], widths[positions]) == 1)
     noise = merge_noise(len(tasks), [(positions, solution.noise) for positions, solution in parts])
-    return replace(first, factors=factors, coef=coef, intercept=intercept, own=own, target_scale=scales, noise=noise)
+    return replace(
+        first,
+        factors=factors,
+        coef=coef,
+        intercept=intercept,
+        own=own,
+        target_scale=scales,
+        noise=noise,
+        spread=merge_spread(parts),
+    )
+
+
+def merge_spread(parts: Sequence[tuple[NDArray, Solution]]) -> MergedSpread | None:
+    """Spread of all tasks from that of disjoint sets of them; None where a part has none."""
+    if any(solution.spread is None for _, solution in parts):
+        return None
+    return MergedSpread(tuple((np.asarray(positions), solution) for positions, solution in parts))
 
 
 def merge_noise(n_tasks: int, parts: Sequence[tuple[NDArray, Noise | None]]) -> Noise | None:
@@ -52,8 +69,7 @@ def merge_noise(n_tasks: int, parts: Sequence[tuple[NDArray, Noise | None]]) -> 
     known = [(positions, noise) for positions, noise in parts if noise is not None]
     if not known:
         return None
-    deviations, shared, own = np.full(n_tasks, np.nan), np.zeros(n_tasks), np.zeros(n_tasks)
+    deviations, freedom, counts = np.full(n_tasks, np.nan), np.zeros(n_tasks), np.full(n_tasks, np.inf)
     for positions, noise in known:
-        deviations[positions] = noise.deviations
-        shared[positions], own[positions] = noise.shared_freedom, noise.own_freedom
-    return Noise(deviations, known[0][1].ratio, shared, own)
+        deviations[positions], freedom[positions], counts[positions] = noise.deviations, noise.freedom, noise.counts
+    return Noise(deviations, known[0][1].ratio, freedom, counts)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skmtl.penalties import Penalties
+from skmtl.solvers.basis_step import Point
 from skmtl.solvers.build import ScaleTargets, make_blocks, make_problem
 from skmtl.solvers.factor_prior import refit_factors
 from skmtl.solvers.factor_step import eliminate
-from skmtl.solvers.formulation import describe, restore
+from skmtl.solvers.formulation import Formulation, describe, point_of, restore
+from skmtl.solvers.noise import N_ROUNDS, estimate_noise, likelihood_counts, residual_scales
+from skmtl.solvers.predictive import task_spread
 from skmtl.solvers.solution import Solution
 from skmtl.solvers.start import null_point, with_free_columns
+from skmtl.solvers.task_sums import TaskSums, sums_of_data
 from skmtl.tasks import TaskData
 
 #: Newton stops when the objective can fall by no more than this share of it.
@@ -27,7 +30,6 @@ def fit_factors(
     alpha: float,
     fit_intercept: bool = True,
     scale_targets: ScaleTargets = "std",
-    counts: NDArray | None = None,
 ) -> Solution:
     """Factors and intercepts of new tasks under the basis and the common part of `solution`.
 
@@ -40,23 +42,17 @@ def fit_factors(
     solution : Solution
     alpha : float
         Ridge strength on the factors, as in the fit.
-    counts : ndarray of shape (n_tasks,), optional
-        Fit under ``solution.prior`` instead, with each task's loss times this as its negative log-likelihood.
 
     Returns
     -------
     Solution
         Of the new tasks; basis and common part are those of `solution`.
     """
-    has_common = solution.common is not None
-    # Any finite strength does: the common part is not fitted here.
-    penalties = Penalties(alpha if np.isfinite(alpha) else 1.0, 1.0 if has_common else np.inf)
-    shared_scale = float(solution.target_scale[0]) if np.ptp(solution.target_scale) == 0 else 1.0
-    blocks, scales = make_blocks(data, scale_targets, shared_scale if has_common else None)
-    problem = make_problem(data, blocks, penalties, fit_intercept)
+    formulation = _formulate(data, solution, alpha, fit_intercept, scale_targets)
+    problem = formulation.problem
     point = null_point(problem)
     if solution.common is not None:
-        column = solution.common[:, np.newaxis] / (shared_scale * penalties.common_factor)
+        column = solution.common[:, np.newaxis] / (_shared_scale(solution) * problem.penalties.common_factor)
         point = replace(point, basis=column, scores=problem.X.times(column))
     point = with_free_columns(problem, point, solution.basis[:, : solution.rank])
     basis = point.basis[:, : solution.rank]
@@ -70,7 +66,73 @@ def fit_factors(
         prior=np.eye(solution.rank),
     )
     fitted = replace(point, factors=done.factors, intercepts=done.intercepts, value=done.value, slopes=done.slopes)
-    if counts is not None:
-        fitted = refit_factors(problem, fitted, counts, solution.prior).point
-    new = restore(describe(problem, data, scales), fitted, solution.basis.shape[1])
+    return _restored(formulation, fitted, solution)
+
+
+def fit_new_tasks(
+    data: TaskData,
+    solution: Solution,
+    *,
+    alpha: float,
+    alpha_common: float | None = None,
+    fit_intercept: bool = True,
+    scale_targets: str | None = "std",
+) -> Solution:
+    """As `fit_factors`, with noise, scales and spread of new regression tasks, and under the prior that was learned.
+
+    Parameters
+    ----------
+    alpha, alpha_common : float
+        As in the fit.
+    scale_targets : {"std", "residual", None}
+    """
+    # New tasks have no own part.
+    penalties = Penalties(alpha, np.inf if alpha_common is None else alpha_common)
+    ratio = None if solution.noise is None else solution.noise.ratio
+    scales: ScaleTargets = "std" if scale_targets == "residual" else scale_targets
+
+    def fit(scales: ScaleTargets) -> tuple[Solution, TaskSums | None]:
+        new = fit_factors(data, solution, alpha=alpha, fit_intercept=fit_intercept, scale_targets=scales)
+        sums = sums_of_data(data, new, fit_intercept)
+        if sums is None:
+            return new, None
+        # The basis was learned elsewhere: it takes no degrees of freedom from the new tasks.
+        noise = estimate_noise(data, sums, new, penalties, None, fit_intercept=fit_intercept, ratio=ratio)
+        return replace(new, noise=noise), sums
+
+    new, sums = fit(scales)
+    if scale_targets == "residual" and new.noise is not None:
+        spread = new.target_scale
+        for _ in range(N_ROUNDS):
+            scales = residual_scales(new, spread)
+            new, sums = fit(scales)
+    formulation = _formulate(data, solution, alpha, fit_intercept, scales)
+    counts = likelihood_counts(data, new)
+    if solution.prior is not None and solution.rank > 0:
+        point, _ = refit_factors(formulation.problem, point_of(formulation, new), counts, solution.prior)
+        refitted = _restored(formulation, point, solution)
+        new = replace(refitted, noise=new.noise, prior=solution.prior)
+    if solution.spread is not None and sums is not None:
+        tasks = task_spread(data, new, sums, solution.spread.shared, formulation, penalties, fit_intercept)
+        new = replace(new, spread=tasks)
+    return new
+
+
+def _formulate(
+    data: TaskData, solution: Solution, alpha: float, fit_intercept: bool, scale_targets: ScaleTargets
+) -> Formulation:
+    has_common = solution.common is not None
+    # Any finite strength does: the common part is not fitted here.
+    penalties = Penalties(alpha if np.isfinite(alpha) else 1.0, 1.0 if has_common else np.inf)
+    blocks, scales = make_blocks(data, scale_targets, _shared_scale(solution) if has_common else None)
+    return describe(make_problem(data, blocks, penalties, fit_intercept), data, scales)
+
+
+def _shared_scale(solution: Solution) -> float:
+    """The one scale of all tasks where they have one."""
+    return float(solution.target_scale[0]) if np.ptp(solution.target_scale) == 0 else 1.0
+
+
+def _restored(formulation: Formulation, point: Point, solution: Solution) -> Solution:
+    new = restore(formulation, point, solution.basis.shape[1])
     return replace(new, basis=solution.basis, common=solution.common, dual_gap=np.nan)

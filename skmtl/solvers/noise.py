@@ -28,6 +28,10 @@ from skmtl.tasks import TaskData
 
 #: Observations' worth of belief that a task has as much noise, relative to its variance, as all tasks together.
 _PRIOR_COUNT = 2.0
+#: Rounds of scale and fit after the first fit, where residuals set the scales.
+N_ROUNDS = 3
+#: Smallest residual scale, relative to the standard deviation: noise-free targets would have none.
+_LEAST_SCALE = 1e-3
 #: Multiplications that exact degrees of freedom of own parts may cost; beyond, the mean curvature stands for all.
 _MAX_WORK = 4e10
 
@@ -64,15 +68,35 @@ def estimate_noise(
     varies = sums.total_squares > 0
     shares = np.divide(sums.residual_squares * unit, variances, out=np.zeros(len(tasks)), where=varies)
     if ratio is None:
-        freedom = float(left[varies].sum())
+        total_left = float(left[varies].sum())
         seen = float(sums.counts[varies].sum()) * unit
         # Without any freedom left the residuals say nothing but a lower bound.
-        ratio = float(shares.sum()) / (freedom if freedom > 0 else max(seen, 1.0))
+        ratio = float(shares.sum()) / (total_left if total_left > 0 else max(seen, 1.0))
     moderated = (_PRIOR_COUNT * ratio + shares) / (_PRIOR_COUNT + left)
-    everywhere = [np.full(n_tasks, fill) for fill in (np.nan, 0.0, 0.0)]
-    for full, part in zip(everywhere, (np.sqrt(moderated * variances), shared, own), strict=True):
-        full[tasks] = part
-    return Noise(everywhere[0], ratio, everywhere[1], everywhere[2])
+    deviations, freedom, precision = np.full(n_tasks, np.nan), np.zeros(n_tasks), np.full(n_tasks, np.inf)
+    deviations[tasks], freedom[tasks] = np.sqrt(moderated * variances), factors + float(fit_intercept)
+    precision[tasks] = _PRIOR_COUNT + left
+    return Noise(deviations, ratio, freedom, precision)
+
+
+def residual_scales(solution: Solution, spread: NDArray) -> NDArray:
+    """What targets are divided by next: their noise, kept off zero; `spread` where there is none to tell."""
+    noise = solution.noise
+    assert noise is not None
+    # NaN (no regression task) and zero (a constant target) both keep the scale they had.
+    return np.where(noise.deviations > 0, np.maximum(noise.deviations, _LEAST_SCALE * spread), spread)
+
+
+def likelihood_counts(data: TaskData, solution: Solution) -> NDArray:
+    """What each task's part of the objective is multiplied by to be its negative log-likelihood, (n_tasks,)."""
+    task_weights = 1.0 if data.task_weights is None else data.task_weights
+    variances = np.ones(len(data.tasks))
+    if solution.noise is not None:
+        relative = (solution.noise.deviations / solution.target_scale) ** 2
+        # A target without noise says exactly where its factors lie; a noise this small is as good.
+        relative = np.maximum(relative, 1e-8 * max(float(np.nanmax(relative)), 1e-8))
+        variances = np.where(np.isnan(relative), 1.0, relative)
+    return weight_per_task(data) * count_unit(data) / (task_weights * variances)
 
 
 def count_unit(data: TaskData) -> float:

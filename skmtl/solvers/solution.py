@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from skmtl.solvers.spread import MergedSpread, Spread
+
 
 @dataclass(frozen=True)
 class Convergence:
@@ -39,14 +41,16 @@ class Noise:
         NaN for tasks of other kinds; zero for a constant target.
     ratio : float
         Share of the variance of a regression target that is noise, all tasks together.
-    shared_freedom, own_freedom : ndarrays of shape (n_tasks,)
-        Degrees of freedom of basis and common part that a task bears, and those of its own part.
+    freedom : ndarray of shape (n_tasks,)
+        Degrees of freedom of each regression task's factors and intercept.
+    counts : ndarray of shape (n_tasks,)
+        Degrees of freedom that the noise was estimated from, those of the belief in `ratio` included.
     """
 
     deviations: NDArray
     ratio: float
-    shared_freedom: NDArray
-    own_freedom: NDArray
+    freedom: NDArray
+    counts: NDArray
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,8 @@ class Solution:
     noise : Noise, or None where no task is a regression or it was not asked for
     prior : FactorPrior, or None for the ridge
         Under which the factors were recomputed; objective, gap and convergence are those of the ridge.
+    spread : Spread or MergedSpread, or None where it was not asked for
+        What is uncertain about the coefficients; all tasks are regressions then.
     """
 
     basis: NDArray
@@ -107,3 +113,4 @@ class Solution:
     convergence: Convergence | None = None
     noise: Noise | None = None
     prior: FactorPrior | None = None
+    spread: Spread | MergedSpread | None = None

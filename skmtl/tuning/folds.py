@@ -27,10 +27,10 @@ from skmtl.solvers import (
     formulate,
     is_complete_squared,
     merge_solutions,
-    noise_of_fit,
     prepare,
     solve_prepared,
     with_learned_prior,
+    with_noise,
 )
 from skmtl.solvers.build import ScaleTargets, make_blocks, output_order
 from skmtl.tasks import TaskData
@@ -185,10 +185,12 @@ class Fold:
     def _with_prior(self, candidate: Candidate, solution: Solution) -> Solution:
         prepared, data = self._prepare(candidate), self._training_data()
         strengths = Strengths(candidate.alpha, candidate.alpha_common, candidate.alpha_own)
-        noise = noise_of_fit(data, prepared, solution, strengths, self._options.fit_intercept, self._moments)
-        penalties = replace(strengths.penalties, own=prepared.formulation.problem.penalties.own)
-        problem = replace(prepared.formulation.problem, penalties=penalties)
-        return with_learned_prior(data, replace(solution, noise=noise), replace(prepared.formulation, problem=problem))
+        solution, _ = with_noise(data, prepared, solution, strengths, self._options.fit_intercept, self._moments)
+        formulation = prepared.formulation
+        # The formulation is that of other values of alpha and alpha_common.
+        penalties = replace(strengths.penalties, own=formulation.problem.penalties.own)
+        problem = replace(formulation.problem, penalties=penalties)
+        return with_learned_prior(data, solution, replace(formulation, problem=problem))
 
     def _training_data(self) -> TaskData:
         if self._moments is not None:

@@ -1,0 +1,252 @@
+"""The spread of a new target about its prediction: noise, and what the fit leaves open about the coefficients.
+
+With ``z = x @ basis`` a target of a regression task t has the variance ::
+
+    noise_t^2 (1 + 1 / n_t)                                          noise, and the intercept
+    + (z - mean_t)' V_t (z - mean_t)                                 factors, V_t their posterior covariance
+    + sum_ij (q_i'x)^2 l_tj^2 / (lambda_i omega_j + alpha)           basis and common part
+    + noise_t^2 / nbar  x' (G + alpha_own)^-1 x                      own part, G the mean over the tasks
+
+x about the mean of X, in the last two terms times ``1 + 1 / n_t`` for the mean of the task. The basis has the
+curvature ``H (x) S S'`` of the preconditioner with the eigenvalues lambda and omega, and
+
+1. since each task's rows served its own factors and intercept first, only the share ``1 - df_t / n_t`` of them is
+   left to tell the basis, so that lambda is that much smaller;
+2. the factors are not known but have a posterior: ``l_tj^2`` is its second moment in the eigenvectors of S S';
+3. what the basis leaves open acts on the factors as noise does, and is added to it before V_t is computed.
+
+All is multiplied by ``1 + 2 / nu_t`` for a noise that was estimated from nu_t degrees of freedom, about the variance
+of Student's t. The terms are added as if independent, except that an own part takes over some of what factors leave
+open: x is replaced by ``(1 - G (G + alpha_own)^-1) x`` in theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from skmtl.matrix import column_means
+from skmtl.penalties import Penalties
+from skmtl.solvers.build import total_row_weights, weight_per_task
+from skmtl.solvers.factor_prior import posterior_covariances
+from skmtl.solvers.formulation import Formulation, point_of
+from skmtl.solvers.noise import count_unit, likelihood_counts, scaled_factors
+from skmtl.solvers.preconditioner import Preconditioner
+from skmtl.solvers.solution import Solution
+from skmtl.solvers.spread import MergedSpread, SharedSpread, Spread
+from skmtl.solvers.task_sums import TaskSums
+from skmtl.tasks import TaskData
+
+#: Doubles that the factor term may hold at a time.
+_CHUNK_ELEMENTS = 1 << 22
+
+
+def shared_spread(
+    data: TaskData, solution: Solution, penalties: Penalties, formulation: Formulation, preconditioner: Preconditioner
+) -> SharedSpread:
+    """Of a fit whose tasks are all regressions."""
+    factors = scaled_factors(data, solution, penalties)
+    omega, turn = np.linalg.eigh(factors.T @ factors)
+    weights = total_row_weights(data)
+    has_intercept = formulation.compressed is not None or formulation.problem.fit_intercept
+    centre = column_means(data.X, weights) if has_intercept else np.zeros(data.n_features)
+    assert solution.noise is not None
+    variance = float(np.mean((solution.noise.deviations / solution.target_scale) ** 2))
+    # Turns of the basis are moves of the factors, which have their own term.
+    values = preconditioner.spectrum(formulation.problem.X.shape[1])
+    n_directions = max(int(np.count_nonzero(values > 1e-12 * values.max(initial=1e-300))), 1)
+    free = max(n_directions - solution.rank, 0) / n_directions
+    curvature = preconditioner
+    if formulation.directions is not None and preconditioner.vectors is not None:
+        curvature = replace(preconditioner, vectors=formulation.directions @ preconditioner.vectors)
+    is_eliminated = np.isfinite(np.min(formulation.alpha_own)) and not np.isfinite(
+        np.min(formulation.problem.penalties.own)
+    )
+    scale = weight_per_task(data) * count_unit(data)
+    n_observed = scale * len(data.tasks)
+    return SharedSpread(
+        curvature,
+        centre,
+        turn,
+        np.maximum(omega, 0.0),
+        penalties.reference,
+        free * variance / scale,
+        max(1.0 - float(np.sum(solution.noise.freedom)) / n_observed, 0.1),
+        is_eliminated,
+    )
+
+
+def task_spread(
+    data: TaskData,
+    solution: Solution,
+    sums: TaskSums,
+    shared: SharedSpread,
+    formulation: Formulation,
+    penalties: Penalties,
+    fit_intercept: bool,
+) -> Spread:
+    """Of regression tasks, in units of their targets."""
+    n_tasks, scale = len(data.tasks), solution.target_scale
+    assert solution.noise is not None
+    factors, counts = scaled_factors(data, solution, penalties), likelihood_counts(data, solution)
+    covariances = _factor_covariances(formulation, solution, counts)
+    # Noise and what the basis leaves open, relative to the noise alone.
+    of_basis = _second_moments(shared, factors, covariances) @ _mean_form(shared)
+    relative = (solution.noise.deviations / scale) ** 2
+    inflation = 1.0 + np.divide(of_basis, relative, out=np.zeros(n_tasks), where=relative > 0)
+    covariances = _factor_covariances(formulation, solution, counts / inflation)
+    unit = count_unit(data)
+    has_own = solution.own is not None and bool(np.isfinite(np.min(penalties.own)))
+    return Spread(
+        shared,
+        sums.counts * unit if fit_intercept else np.full(n_tasks, np.inf),
+        np.broadcast_to(sums.score_means, (n_tasks, solution.rank)),
+        covariances * (scale**2)[:, np.newaxis, np.newaxis],
+        _second_moments(shared, factors, covariances) * (scale**2)[:, np.newaxis],
+        np.broadcast_to(penalties.own if has_own else np.inf, n_tasks),
+        solution.noise.deviations**2 / (weight_per_task(data) * unit),
+    )
+
+
+def _second_moments(shared: SharedSpread, factors: NDArray, covariances: NDArray) -> NDArray:
+    """Posterior second moments of factors in the eigenvectors of S S', shape (n_tasks, p)."""
+    turn = shared.turn[: covariances.shape[1]]
+    return (factors @ shared.turn) ** 2 + np.einsum("kj,tkl,lj->tj", turn, covariances, turn)
+
+
+def _mean_form(shared: SharedSpread) -> NDArray:
+    """What the basis leaves open per squared factor, on average over the rows of X, shape (p,)."""
+    curvature = shared.curvature
+    values = np.append(curvature.values, [] if curvature.is_complete else [curvature.rest])
+    numbers = np.ones(len(values))
+    if not curvature.is_complete:
+        numbers[-1] = len(shared.centre) - len(curvature.values)
+    return shared.variance * ((numbers * values) @ shared.inverse_curvature(values[:, np.newaxis]))
+
+
+def _factor_covariances(formulation: Formulation, solution: Solution, counts: NDArray) -> NDArray:
+    """Posterior covariances of the factors in the user's order of tasks, in units of scaled targets."""
+    point = point_of(formulation, solution)
+    inside = posterior_covariances(formulation.problem, point, counts, solution.prior)
+    result = np.empty_like(inside)
+    result[formulation.order] = inside
+    return result
+
+
+def standard_deviations(solution: Solution, X: Any, tasks: NDArray) -> NDArray:
+    """Standard deviation of a new target of each of `tasks` for every row of X, shape (n_rows, len(tasks)).
+
+    A task of position -1 was not in the fit: its factors vary as those of the fitted tasks do about zero, its
+    intercept as theirs, and its noise is theirs on average.
+    """
+    spread = solution.spread
+    if isinstance(spread, MergedSpread):
+        return _merged(spread, X, tasks)
+    assert spread is not None
+    assert solution.noise is not None
+    noise = solution.noise.deviations
+    variances = np.empty((X.shape[0], len(tasks)))
+    shared, k = spread.shared, solution.rank
+    known = tasks[tasks >= 0]
+    basis = solution.basis[:, :k]
+    intercept = 1.0 / spread.counts[known]
+    variances[:, tasks >= 0] = noise[known] ** 2 * (1.0 + intercept)
+    moments = spread.moments[known] * (1.0 + intercept)[:, np.newaxis]
+    if (tasks < 0).any():
+        variances[:, tasks < 0] = np.mean(noise**2) + np.var(solution.intercept)
+        moments = np.insert(moments, np.flatnonzero(tasks < 0), np.mean(spread.moments, axis=0), axis=0)
+    variances += _quadratic_forms(shared, X, shared.inverse_curvature) @ moments.T * shared.variance
+    strengths = spread.own_strengths[known]
+    if np.isfinite(strengths).any():
+        weights = spread.own_variances[known] * (1.0 + intercept)
+        variances[:, tasks >= 0] += _own_variances(shared, X, strengths) * weights
+        if shared.is_own_eliminated:
+            basis = _deflated(shared.curvature, basis, float(np.min(strengths)))
+    scores = np.asarray(X @ basis) - shared.centre @ basis
+    offsets = spread.score_means - shared.centre @ solution.basis[:, :k]
+    variances[:, tasks >= 0] += _factor_variances(scores, offsets[known], spread.covariances[known])
+    if (tasks < 0).any():
+        second = (solution.factors[:k] @ solution.factors[:k].T) / solution.factors.shape[1]
+        second = second + spread.covariances.mean(axis=0)
+        variances[:, tasks < 0] += np.sum((np.asarray(X @ basis) @ second) * (X @ basis), axis=1)[:, np.newaxis]
+    # The noise is an estimate itself: the variance of Student's t for what it was estimated from.
+    variances[:, tasks >= 0] *= 1.0 + 2.0 / solution.noise.counts[known]
+    return np.sqrt(np.maximum(variances, 0.0))
+
+
+def _merged(spread: MergedSpread, X: Any, tasks: NDArray) -> NDArray:
+    """Every fit answers for its own tasks, the first one for those that are in none."""
+    deviations = np.empty((X.shape[0], len(tasks)))
+    for place, (positions, solution) in enumerate(spread.parts):
+        own = np.isin(tasks, positions) | ((tasks < 0) & (place == 0))
+        if own.any():
+            place_of = {int(t): i for i, t in enumerate(positions)}
+            inside = np.array([place_of.get(int(t), -1) for t in tasks[own]])
+            deviations[:, own] = standard_deviations(solution, X, inside)
+    return deviations
+
+
+def _factor_variances(scores: NDArray, offsets: NDArray, covariances: NDArray) -> NDArray:
+    """``(z - mean_t)' V_t (z - mean_t)`` for all rows and tasks, shape (n_rows, n_tasks)."""
+    n_tasks, k = offsets.shape
+    values, vectors = np.linalg.eigh(covariances)
+    roots = vectors * np.sqrt(np.maximum(values, 0.0))[:, np.newaxis]
+    result = np.empty((len(scores), n_tasks))
+    step = max(1, _CHUNK_ELEMENTS // max(len(scores) * k, 1))
+    for start in range(0, n_tasks, step):
+        part = slice(start, start + step)
+        turned = np.tensordot(scores, roots[part], axes=(1, 1)) - np.einsum("tk,tkl->tl", offsets[part], roots[part])
+        result[:, part] = np.einsum("ntk,ntk->nt", turned, turned)
+    return result
+
+
+def _own_variances(shared: SharedSpread, X: Any, strengths: NDArray) -> NDArray:
+    """``x' (G + strength)^-1 x`` for every task, on average over the tasks' G."""
+    distinct, place = np.unique(strengths, return_inverse=True)
+    # What a curvature deflated by own parts of one strength, G strength / (G + strength), says of the inverse.
+    reference = float(np.min(strengths))
+
+    def inverse(values: NDArray) -> NDArray:
+        if not shared.is_own_eliminated:
+            return 1.0 / (values + distinct)
+        if not np.isfinite(distinct).all() or len(distinct) > 1:
+            values = values / np.maximum(1.0 - values / reference, 1e-6)
+            return 1.0 / (values + distinct)
+        return np.maximum(1.0 - values / distinct, 0.0) / distinct
+
+    return _quadratic_forms(shared, X, inverse)[:, place.ravel()]
+
+
+def _deflated(curvature: Preconditioner, basis: NDArray, strength: float) -> NDArray:
+    """``(1 - H / strength) basis``, with H what own parts of this strength have left of the curvature."""
+    if curvature.vectors is None:
+        return basis * np.maximum(1.0 - curvature.values / strength, 0.0)[:, np.newaxis]
+    inner = curvature.vectors.T @ basis
+    shares = np.minimum((curvature.values - curvature.rest) / strength, 1.0)
+    return basis * (1.0 - curvature.rest / strength) - curvature.vectors @ (inner * shares[:, np.newaxis])
+
+
+def _quadratic_forms(shared: SharedSpread, X: Any, inverse: Callable[[NDArray], NDArray]) -> NDArray:
+    """``(x - centre)' f_j(H) (x - centre)`` for functions f_j of the curvature, shape (n_rows, m).
+
+    `inverse` maps eigenvalues of shape (r, 1) to the values f of shape (r, m).
+    """
+    curvature, centre = shared.curvature, shared.centre
+    if curvature.vectors is None:
+        weights = inverse(curvature.values[:, np.newaxis])
+        squares = X.multiply(X) if sparse.issparse(X) else X**2
+        cross = centre[:, np.newaxis] * weights
+        return np.asarray(squares @ weights) - 2.0 * np.asarray(X @ cross) + centre @ cross
+    inner = (np.asarray(X @ curvature.vectors) - centre @ curvature.vectors) ** 2
+    forms = inner @ inverse(curvature.values[:, np.newaxis])
+    if curvature.is_complete:
+        return forms
+    lengths = X.multiply(X).sum(axis=1) if sparse.issparse(X) else np.einsum("ij,ij->i", X, X)
+    lengths = np.asarray(lengths).ravel() - 2.0 * np.asarray(X @ centre) + centre @ centre
+    outside = np.maximum(lengths - inner.sum(axis=1), 0.0)
+    return forms + outside[:, np.newaxis] * inverse(np.array([[curvature.rest]]))

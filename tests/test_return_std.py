@@ -1,0 +1,185 @@
+"""``predict(X, return_std=True)``: the standard deviation of a new target about its prediction."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import sparse
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skmtl import LowRankRegressor, TaskTargets
+from skmtl.datasets import make_multitask
+
+OPTIONS = {"n_components": 2, "alpha": 0.1, "tol": 1e-10}
+
+
+def coverage(seed, n, d, n_tasks, k, own_rows=True, n_new=400, **options):
+    """Share of new targets within 1.645 standard deviations, averaged over planted tasks."""
+    X, y, truth = make_multitask(n, d, n_tasks, n_components=k, own_rows=own_rows, return_truth=True, random_state=seed)
+    model = LowRankRegressor(n_components=k, tol=1e-5, **options).fit(X, y)
+    rng = np.random.RandomState(1000 + seed)
+    new = rng.randn(n_new, d)
+    mean, std = model.predict(new, return_std=True)
+    targets = {t: new @ truth.coef[t] + truth.intercept[t] + rng.randn(n_new) for t in y}
+    return np.mean([np.abs(targets[t] - mean[t]) < 1.645 * std[t] for t in y])
+
+
+@pytest.mark.parametrize("factor_prior", ["ridge", "learned"])
+@pytest.mark.parametrize("scale_targets", ["std", "residual"])
+@pytest.mark.parametrize(
+    ("n", "d", "n_tasks", "k", "alpha", "own_rows"),
+    [
+        (40, 30, 60, 3, 0.3, True),
+        (15, 40, 200, 4, 1.0, True),
+        (20, 40, 100, 4, 1.0, True),
+        (100, 30, 20, 3, 0.1, False),
+    ],
+)
+def test_ninety_percent_intervals_cover_ninety_percent(factor_prior, scale_targets, n, d, n_tasks, k, alpha, own_rows):
+    # 2 x 20 tasks and more: the noise of a task is known to 5 to 20 %, which moves its coverage by 1 to 5 %.
+    options = {"factor_prior": factor_prior, "scale_targets": scale_targets, "alpha": alpha, "own_rows": own_rows}
+    assert 0.87 < np.mean([coverage(seed, n, d, n_tasks, k, **options) for seed in range(2)]) < 0.93
+
+
+@pytest.mark.parametrize("n_rows", [40, 12])
+def test_an_own_part_alone_has_the_spread_of_bayesian_ridge(n_rows):
+    rng = np.random.RandomState(0)
+    X = rng.randn(n_rows, 20) + 1
+    y = X @ rng.randn(20) + rng.randn(n_rows)
+    model = LowRankRegressor(alpha=np.inf, alpha_own=0.3, scale_targets=None).fit(X, y)
+    new = rng.randn(50, 20)
+    _, std = model.predict(new, return_std=True)
+    centred, about = X - X.mean(axis=0), new - X.mean(axis=0)
+    gram = centred.T @ centred
+    inverse = np.linalg.inv(gram + 0.3 * n_rows * np.eye(20))
+    noise = model.noise_scale_[0] ** 2
+    spread = np.einsum("ij,jk,ik->i", about, inverse, about)
+    left = 2.0 + n_rows - 1 - np.trace(gram @ inverse)
+    expected = noise * (1 + 1 / n_rows) * (1 + spread) * (1 + 2 / left)
+    # The mean of the task counts for the product of both, too.
+    assert_allclose(std**2, expected, rtol=1e-6)
+
+
+def test_factors_have_their_posterior_covariance_where_the_basis_is_certain():
+    # One new task of few rows beside a basis that 300 tasks of 100 rows have settled.
+    X, y = make_multitask(100, 6, 300, n_components=2, own_rows=True, random_state=0)
+    model = LowRankRegressor(n_components=2, alpha=0.1, factor_prior="learned", scale_targets=None).fit(X, y)
+    model.add_tasks({"new": X["task_0"][:5]}, {"new": y["task_0"][:5]})
+    new = 3.0 * np.random.RandomState(0).randn(50, 6)
+    _, std = model.predict({"new": new}, return_std=True)
+    scores = X["task_0"][:5] @ model.basis_
+    about = new @ model.basis_ - scores.mean(axis=0)
+    scores = scores - scores.mean(axis=0)
+    noise = model.noise_scale_["new"]
+    covariance = np.linalg.inv(scores.T @ scores / noise**2 + np.linalg.inv(model.factor_covariance_))
+    expected = noise**2 * (1 + 1 / 5) + np.einsum("ij,jk,ik->i", about, covariance, about)
+    ratio = std["new"] ** 2 / expected
+    # What is common to all rows is Student's t for the noise; what varies with them is the basis.
+    assert_allclose(ratio / np.median(ratio), 1.0, atol=0.02)
+
+
+def test_many_rows_leave_the_noise_alone():
+    X, y = make_multitask(5000, 8, 6, n_components=2, noise=[0.5, 1.0, 2.0, 0.5, 1.0, 2.0], random_state=0)
+    _, std = LowRankRegressor(**OPTIONS).fit(X, y).predict(X, return_std=True)
+    for t, noise in zip(y, [0.5, 1.0, 2.0, 0.5, 1.0, 2.0], strict=True):
+        assert_allclose(std[t], noise, rtol=0.05)
+
+
+@pytest.fixture(scope="module")
+def table():
+    X, y = make_multitask(60, 6, 3, n_components=2, missing=0.3, random_state=0)
+    return X, y, np.column_stack(list(y.values()))
+
+
+class TestForms:
+    @pytest.mark.parametrize("factor_prior", ["ridge", "learned"])
+    @pytest.mark.parametrize("parts", [{}, {"alpha_own": 0.5}, {"alpha_common": 0.5}])
+    def test_four_forms_agree(self, table, parts, factor_prior):
+        X, y, Y = table
+        options = {**OPTIONS, **parts, "factor_prior": factor_prior}
+        seen = ~np.isnan(Y)
+        rows, tasks = np.nonzero(seen)
+        new = np.random.RandomState(0).randn(20, 6)
+        mean, std = LowRankRegressor(**options).fit(X, y).predict(new, return_std=True)
+        assert isinstance(std, TaskTargets)
+        expected = np.column_stack(list(std.values()))
+        array = LowRankRegressor(**options).fit(X, Y).predict(new, return_std=True)
+        assert_allclose(array[0], np.column_stack(list(mean.values())), rtol=1e-4, atol=1e-5)
+        assert_allclose(array[1], expected, rtol=1e-5)
+        by_task = ({t: X[seen[:, t]] for t in range(3)}, {t: Y[seen[:, t], t] for t in range(3)})
+        own = LowRankRegressor(**options).fit(*by_task)
+        _, std = own.predict(new, return_std=True)
+        assert_allclose(np.column_stack(list(std.values())), expected, rtol=1e-5)
+        _, std = own.predict({2: new, 0: new[:7]}, return_std=True)
+        assert_allclose(std[2], expected[:, 2], rtol=1e-5)
+        assert_allclose(std[0], expected[:7, 0], rtol=1e-5)
+        long = LowRankRegressor(task_col=6, **options).fit(np.column_stack([X[rows], tasks]), Y[rows, tasks])
+        asked = np.arange(20) % 3
+        _, std = long.predict(np.column_stack([new, asked]), return_std=True)
+        assert_allclose(std, expected[np.arange(20), asked], rtol=1e-5)
+
+    def test_one_column_gives_one_column_and_pipelines_pass_it_on(self, table):
+        X, _, Y = table
+        y = np.where(np.isnan(Y[:, 0]), 0.0, Y[:, 0])
+        pipeline = make_pipeline(StandardScaler(), LowRankRegressor(**OPTIONS)).fit(X, y)
+        mean, std = pipeline.predict(X, return_std=True)
+        assert mean.shape == std.shape == (60,)
+        assert_allclose(mean, pipeline.predict(X))
+
+    @pytest.mark.parametrize("parts", [{}, {"alpha_own": 0.5}])
+    def test_sparse_is_dense(self, table, parts):
+        X, _, Y = table
+        X = X * (np.abs(X) > 0.5)
+        dense = LowRankRegressor(**OPTIONS, **parts).fit(X, Y).predict(X, return_std=True)
+        model = LowRankRegressor(**OPTIONS, **parts).fit(sparse.csr_matrix(X), Y)
+        # An own part on a sparse X is held fixed where it is eliminated on a dense one.
+        tolerance = 0.1 if parts else 1e-5
+        assert_allclose(model.predict(sparse.csr_matrix(X), return_std=True)[1], dense[1], rtol=tolerance)
+
+    def test_more_features_than_rows_or_than_a_gram_matrix_holds(self, table):
+        rng = np.random.RandomState(0)
+        for X in (rng.randn(20, 50), sparse.random(100, 1500, 0.05, "csr", random_state=0)):
+            Y = np.asarray(X @ rng.randn(X.shape[1], 3)) + rng.randn(X.shape[0], 3)
+            model = LowRankRegressor(**OPTIONS).fit(X, Y)
+            _, std = model.predict(X, return_std=True)
+            assert (std >= list(model.noise_scale_.values())).all()
+            _, far = model.predict(10 * X, return_std=True)
+            assert (far > std).all()
+
+    def test_new_tasks_know_less(self, table):
+        X, y, _ = table
+        model = LowRankRegressor(**OPTIONS).fit(X, y)
+        before = model.predict(X, return_std=True)[1]
+        model.add_tasks(X[:6], {"new": y["task_0"][:6]})
+        std = model.predict(X, return_std=True)[1]
+        assert_allclose(std["task_0"], before["task_0"])
+        assert np.median(std["new"] / model.noise_scale_["new"]) > np.median(
+            std["task_0"] / model.noise_scale_["task_0"]
+        )
+
+    def test_a_task_that_was_not_in_the_fit_knows_least(self, table):
+        X, _, Y = table
+        rows, tasks = np.nonzero(~np.isnan(Y))
+        model = LowRankRegressor(task_col=6, alpha_common=0.5, **OPTIONS)
+        model.fit(np.column_stack([X[rows], tasks]), Y[rows, tasks])
+        _, known = model.predict(np.column_stack([X, np.zeros(60)]), return_std=True)
+        _, unknown = model.predict(np.column_stack([X, np.full(60, 9)]), return_std=True)
+        assert np.mean(unknown**2) > np.mean(known**2) + np.var(list(model.intercept_.values()))
+
+    def test_it_survives_a_pickle(self, table):
+        X, y, _ = table
+        model = LowRankRegressor(**OPTIONS).fit(X, y)
+        again = pickle.loads(pickle.dumps(model))
+        np.testing.assert_array_equal(
+            again.predict(X, return_std=True)[1]["task_1"], model.predict(X, True)[1]["task_1"]
+        )
+
+    def test_counts_have_none(self):
+        X, y = make_multitask(50, 5, 2, kinds="count", random_state=0)
+        model = LowRankRegressor(loss="poisson").fit(X, y)
+        with pytest.raises(ValueError, match=r"return_std=True needs a model of numbers .* got loss='poisson'"):
+            model.predict(X, return_std=True)
