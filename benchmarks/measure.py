@@ -1,0 +1,133 @@
+"""One measurement: a method in a process of its own, best of some repeats, ended when it is far over its budget.
+
+A forked process sees the problem without a copy, can be ended whatever it is doing, and leaves nothing behind.
+Peak memory needs a fresh process (`peak_memory`), because a fork inherits freed memory that it can use again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import multiprocessing
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from scipy import sparse
+
+from benchmarks import ours, problems
+
+
+@dataclass
+class Run:
+    """Best run of a method; `coef` is None, and `note` says why, when there is none."""
+
+    coef: np.ndarray | None = None
+    intercept: np.ndarray | None = None
+    seconds: float = float("nan")
+    n_runs: int = 0
+    note: str = ""
+
+
+def best_of(run, problem, repeats: int, budget: float) -> Run:
+    """At least one run, repeated while all runs together stay below the budget; killed at twice the budget."""
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe(duplex=False)
+    child = context.Process(target=_repeat, args=(run, problem, repeats, budget, there), daemon=True)
+    start = perf_counter()
+    child.start()
+    there.close()
+    best = Run()
+    try:
+        while here.poll(max(0.0, 2.0 * budget + 5.0 - (perf_counter() - start))):
+            answer = here.recv()
+            if isinstance(answer, str):
+                best.note = answer
+                break
+            best.n_runs += 1
+            if not best.seconds <= answer[2]:
+                best.coef, best.intercept, best.seconds = answer
+        else:
+            best.note = "" if best.n_runs else f"cut off after {perf_counter() - start:.0f} s"
+    except EOFError:
+        best.note = "" if best.n_runs else "its process died"
+    child.kill()
+    child.join()
+    return best
+
+
+def _repeat(run, problem, repeats, budget, pipe):
+    problem.budget = budget
+    start = perf_counter()
+    try:
+        for _ in range(repeats):
+            pipe.send(run(problem))
+            if perf_counter() - start > budget:
+                break
+    except Exception as error:
+        pipe.send(f"{type(error).__name__}: {error}"[:200])
+
+
+def seconds_of(product, repeats: int) -> float:
+    """Best time of a product."""
+    times = []
+    for _ in range(repeats):
+        start = perf_counter()
+        product()
+        times.append(perf_counter() - start)
+    return min(times)
+
+
+def units(problem, repeats: int) -> dict:
+    """Seconds of tG (``X.T @ X``, dense X), tC (``X.T @ Y``, complete Y) and tP (``X @ (d x k)``)."""
+    X, rng = problem.X, np.random.RandomState(0)
+    columns = rng.standard_normal((X.shape[1], problem.n_components))
+    found = {"tP": seconds_of(lambda: X @ columns, repeats)}
+    if not sparse.issparse(X):
+        found["tG"] = seconds_of(lambda: X.T @ X, repeats)
+    if problem.complete:
+        found["tC"] = seconds_of(lambda: X.T @ problem.y, repeats)
+    return found
+
+
+def n_bytes(X) -> int:
+    """Bytes of a dense or CSR matrix."""
+    return X.data.nbytes + X.indices.nbytes + X.indptr.nbytes if sparse.issparse(X) else X.nbytes
+
+
+def peak_memory(name: str, quick: bool) -> int | None:
+    """Bytes that one fit of skmtl needs beyond its inputs at the peak; None where the system is not Linux."""
+    if not Path("/proc/self/clear_refs").exists():
+        return None
+    command = [sys.executable, "-m", "benchmarks.measure", name, *(["--quick"] if quick else [])]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
+    return int(done.stdout)
+
+
+def _resident(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"no {field} in /proc/self/status")
+
+
+def _memory_of_this_process(name: str, quick: bool) -> int:
+    # Resident pages rather than tracemalloc: LAPACK's workspace and SciPy's C++ buffers count as well.
+    ours.low_rank(problems.make(name, quick=True))  # whatever is imported on the way
+    problem = problems.make(name, quick=quick)
+    problem.X_test = problem.y_test = None
+    X, y = ours.handed_over(problem)
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    before = _resident("VmRSS")
+    model = ours.estimator(problem).fit(X, y)
+    assert model.coef_ is not None
+    return _resident("VmHWM") - before
+
+
+if __name__ == "__main__":
+    print(_memory_of_this_process(sys.argv[1], "--quick" in sys.argv))
