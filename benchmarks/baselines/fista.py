@@ -34,6 +34,10 @@ def to_the_objective_of_ours(problem):
     return _fista(problem, problem.target)
 
 
+def to_standstill(problem):
+    return _fista(problem, None)
+
+
 def _fista(problem, target):
     watch, alpha = Watch(target, problem.budget), problem.alpha
     data = layout(problem)
