@@ -38,7 +38,7 @@ def seconds(record, method="skmtl"):
     return record["methods"].get(method, {}).get("seconds")
 
 
-def _in_units(*names):
+def in_units(*names):
     return lambda record: seconds(record) / sum(record["units"][name] for name in names)
 
 
@@ -62,25 +62,25 @@ def _closed_form_objective(record):
 
 
 GOALS = (
-    Goal("shared-complete", "tG + tC", _in_units("tG", "tC"), 2.5),
+    Goal("shared-complete", "tG + tC", in_units("tG", "tC"), 2.5),
     Goal("shared-complete", "time of reduced-rank ridge / ours", _times_slower("reduced-rank ridge"), 1.0, False),
     Goal("shared-complete", "its objective above the optimum", _closed_form_objective, 0.0, False),
-    Goal("tall", "tG + tC", _in_units("tG", "tC"), 2.0),
-    Goal("gaps-2%", "tG", _in_units("tG"), 25.0),
+    Goal("tall", "tG + tC", in_units("tG", "tC"), 2.0),
+    Goal("gaps-2%", "tG", in_units("tG"), 25.0),
     Goal("gaps-2%", "relative precision", _precision, PRECISION),
     Goal("gaps-2%", "peak memory beyond the inputs / X", _memory_in_X, 3.0),
-    Goal("gaps-30%", "tG", _in_units("tG"), 15.0),
+    Goal("gaps-30%", "tG", in_units("tG"), 15.0),
     Goal("gaps-30%", "relative precision", _precision, PRECISION),
     Goal("own-rows-school-like", "milliseconds", lambda record: 1e3 * seconds(record), 15.0),
     Goal("own-rows-school-like", "time of trace-norm FISTA / ours", _times_slower("trace-norm FISTA"), 10.0, False),
-    Goal("own-rows-wide", "tG", _in_units("tG"), 25.0),
+    Goal("own-rows-wide", "tG", in_units("tG"), 25.0),
     Goal("own-rows-wide", "relative precision", _precision, PRECISION),
     Goal("logistic-own-rows", "time of joint L-BFGS / ours", _times_slower("joint L-BFGS"), 2.0, False),
     Goal("logistic-own-rows", "time of trace-norm FISTA / ours", _times_slower("trace-norm FISTA"), 10.0, False),
     Goal("logistic-own-rows", "relative precision", _precision, PRECISION),
     Goal("many-tasks", "time at T / time at T / 10", lambda record: record.get("growth"), 12.0),
     Goal("many-tasks", "peak memory beyond the inputs / X", _memory_in_X, 3.0),
-    Goal("csr-logistic", "products X @ (d x k)", _in_units("tP"), 80.0),
+    Goal("csr-logistic", "products X @ (d x k)", in_units("tP"), 80.0),
     Goal("csr-logistic", "peak memory beyond the inputs / X", _memory_in_X, 3.0),
 )
 #: Problems whose peak memory a goal asks for.

@@ -11,6 +11,7 @@ import gc
 import multiprocessing
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -19,6 +20,9 @@ import numpy as np
 from scipy import sparse
 
 from benchmarks import ours, problems
+
+#: Seconds beyond twice the budget after which a process is ended.
+GRACE = 5.0
 
 
 @dataclass
@@ -38,11 +42,14 @@ def best_of(run, problem, repeats: int, budget: float) -> Run:
     here, there = context.Pipe(duplex=False)
     child = context.Process(target=_repeat, args=(run, problem, repeats, budget, there), daemon=True)
     start = perf_counter()
-    child.start()
+    with warnings.catch_warnings():
+        # Python warns of forks beside running threads; the only ones here are OpenBLAS's, which sees to them itself.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child.start()
     there.close()
     best = Run()
     try:
-        while here.poll(max(0.0, 2.0 * budget + 5.0 - (perf_counter() - start))):
+        while here.poll(max(0.0, 2.0 * budget + GRACE - (perf_counter() - start))):
             answer = here.recv()
             if isinstance(answer, str):
                 best.note = answer
@@ -99,12 +106,10 @@ def n_bytes(X) -> int:
 
 
 def peak_memory(name: str, quick: bool) -> int | None:
-    """Bytes that one fit of skmtl needs beyond its inputs at the peak; None where the system is not Linux."""
-    if not Path("/proc/self/clear_refs").exists():
-        return None
+    """Bytes that one fit of skmtl needs beyond its inputs at the peak, in a fresh process."""
     command = [sys.executable, "-m", "benchmarks.measure", name, *(["--quick"] if quick else [])]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
-    return int(done.stdout)
+    return int(done.stdout) or None
 
 
 def _resident(field: str) -> int:
@@ -114,20 +119,25 @@ def _resident(field: str) -> int:
     raise OSError(f"no {field} in /proc/self/status")
 
 
-def _memory_of_this_process(name: str, quick: bool) -> int:
+def peak_of(call) -> int | None:
+    """Bytes that a call needs at its peak, beyond what there is before; None where the system is not Linux."""
+    if not Path("/proc/self/clear_refs").exists():
+        return None
     # Resident pages rather than tracemalloc: LAPACK's workspace and SciPy's C++ buffers count as well.
-    ours.low_rank(problems.make(name, quick=True))  # whatever is imported on the way
-    problem = problems.make(name, quick=quick)
-    problem.X_test = problem.y_test = None
-    X, y = ours.handed_over(problem)
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts anew
     before = _resident("VmRSS")
-    model = ours.estimator(problem).fit(X, y)
-    assert model.coef_ is not None
+    call()
     return _resident("VmHWM") - before
 
 
+def _of_one_fit(name: str, quick: bool) -> int | None:
+    ours.low_rank(problems.make(name, quick=True))  # whatever is imported on the way
+    problem = problems.make(name, quick=quick)
+    X, y = ours.handed_over(problem)
+    return peak_of(lambda: ours.estimator(problem).fit(X, y))
+
+
 if __name__ == "__main__":
-    print(_memory_of_this_process(sys.argv[1], "--quick" in sys.argv))
+    print(_of_one_fit(sys.argv[1], "--quick" in sys.argv) or 0)

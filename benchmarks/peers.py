@@ -160,6 +160,14 @@ def linear_network_classifier(problem):
     return _network(MLPClassifier, problem, problem.alpha)
 
 
+def _for_skglm(problem):
+    return _complete_numbers(problem, "skglm")
+
+
+def _for_himalaya(problem):
+    return _complete_numbers(problem, "himalaya")
+
+
 METHODS = {
     "skmtl": Method(ours.low_rank, "same"),
     "skmtl, rank unlimited": Method(ours.unlimited, "convex"),
@@ -174,8 +182,6 @@ METHODS = {
     "sklearn MultiTaskLasso": Method(multi_task_lasso, "own", _complete_numbers),
     "sklearn MLPRegressor": Method(linear_network, "own", _complete_numbers),
     "sklearn MLPClassifier": Method(linear_network_classifier, "own", _complete_classes),
-    "skglm MultiTaskLasso": Method(
-        skglm_multi_task_lasso, "own", lambda p: _complete_numbers(p, "skglm"), compile_skglm
-    ),
-    "himalaya Ridge": Method(himalaya_ridge, "own", lambda p: _complete_numbers(p, "himalaya")),
+    "skglm MultiTaskLasso": Method(skglm_multi_task_lasso, "own", _for_skglm, compile_skglm),
+    "himalaya Ridge": Method(himalaya_ridge, "own", _for_himalaya),
 }
