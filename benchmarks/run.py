@@ -21,6 +21,7 @@ import datetime
 import json
 import os
 import platform
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -35,49 +36,55 @@ PACKAGES = ("numpy", "scipy", "scikit-learn", "skglm", "himalaya")
 def measured(problem, names, repeats: int, budget: float, quick: bool) -> dict:
     """The record of a problem: sizes, units, and for every method time, objective and test error."""
     n, d = problem.X.shape
-    size = f"n={n} d={d} T={problem.n_tasks} k={problem.n_components}"
     record = {
         "name": problem.name,
-        "size": size,
+        "size": f"n={n} d={d} T={problem.n_tasks} k={problem.n_components}",
+        "quick": quick,
         "load": os.getloadavg()[0],
         "date": f"{datetime.datetime.now():%F %R}",
+        "bytes_X": measure.n_bytes(problem.X),
     }
     before = measure.units(problem, repeats)
-    runs = {"skmtl": measure.best_of(ours.low_rank, problem, repeats, budget)}
+    own = measure.best_of(ours.low_rank, problem, repeats, budget)
     # Units before and after: what disturbs the machine for a moment is not to flatter the ratio.
     after = measure.units(problem, repeats)
     record["units"] = {name: min(before[name], after[name]) for name in before}
-    record["bytes_X"] = measure.n_bytes(problem.X)
-    if runs["skmtl"].coef is None:
-        raise SystemExit(f"{problem.name}: skmtl: {runs['skmtl'].note}")
-    problem.target = problem.objective(runs["skmtl"].coef, runs["skmtl"].intercept)
-    if "trace-norm FISTA" in names:
-        problem.convex_target = _convex_optimum(problem, budget)
-    for name in names:
-        cannot = peers.METHODS[name].cannot(problem)
-        if cannot:
-            runs[name] = measure.Run(note=f"left out: {cannot}")
-        elif name != "skmtl":
-            peers.METHODS[name].prepare()
-            runs[name] = measure.best_of(peers.METHODS[name].run, problem, repeats, budget)
-    record["methods"] = {name: _scored(problem, name, run) for name, run in runs.items()}
-    _compare_objectives(record["methods"], _objective(problem, measure.best_of(ours.reference, problem, 1, budget)))
+    if own.coef is None:
+        raise SystemExit(f"{problem.name}: skmtl: {own.note}")
+    record["methods"] = _all_methods(problem, names, own, repeats, budget)
     if problem.name in goals.MEMORY:
         record["memory"] = measure.peak_memory(problem.name, quick)
     if problem.name in goals.GROWTH:
         smaller = problems.make(problem.name, quick, n=n // 10, n_tasks=problem.n_tasks // 10)
-        record["growth"] = runs["skmtl"].seconds / measure.best_of(ours.low_rank, smaller, repeats, budget).seconds
+        record["growth"] = own.seconds / measure.best_of(ours.low_rank, smaller, repeats, budget).seconds
     return record
+
+
+def _all_methods(problem, names, own, repeats, budget) -> dict:
+    """What is kept of every method, those of skmtl first; they set the objectives at which the others stop."""
+    kept = {"skmtl": _scored(problem, "skmtl", own)}
+    problem.target = kept["skmtl"]["objective"]
+    for name in names:
+        method = peers.METHODS[name]
+        cannot = method.cannot(problem)
+        if name == "skmtl":
+            continue
+        if cannot:
+            kept[name] = {"minimises": method.minimises, "note": f"left out: {cannot}"}
+            continue
+        print(f"{problem.name}: {name} ...", file=sys.stderr, flush=True)
+        method.prepare()
+        if name == "trace-norm FISTA":
+            # Two methods that share no code; the lower is the optimum, as far as it is known.
+            best = _objective(problem, measure.best_of(fista.to_standstill, problem, 1, budget))
+            problem.convex_target = min(best, kept.get("skmtl, rank unlimited", {}).get("objective", np.inf))
+        kept[name] = _scored(problem, name, measure.best_of(method.run, problem, repeats, budget))
+    _compare_objectives(kept, _objective(problem, measure.best_of(ours.reference, problem, 1, budget)))
+    return kept
 
 
 def _objective(problem, run) -> float:
     return np.inf if run.coef is None else problem.objective(run.coef, run.intercept)
-
-
-def _convex_optimum(problem, budget) -> float:
-    """Lowest objective without a limit on the rank, from two methods that share no code."""
-    runs = (measure.best_of(method, problem, 1, 2.0 * budget) for method in (fista.to_standstill, ours.unlimited))
-    return min(_objective(problem, run) for run in runs)
 
 
 def _scored(problem, name, run) -> dict:

@@ -111,7 +111,8 @@ def test_a_method_that_fails_says_why():
 
 def test_peak_memory_counts_what_numpy_allocates():
     peak = measure.peak_of(lambda: np.ones(4_000_000).sum())
-    assert peak is None or 32e6 <= peak < 40e6
+    # Linux counts resident pages in lots, hence not to the byte.
+    assert peak is None or 31e6 < peak < 40e6
 
 
 def test_goals_tell_reached_from_not_reached():
