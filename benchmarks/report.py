@@ -15,7 +15,8 @@ def title(record) -> str:
     units = ", ".join(f"{name} = {1e3 * value:.3g} ms" for name, value in record["units"].items())
     memory = "" if record.get("memory") is None else f", peak memory {record['memory'] / record['bytes_X']:.2f} X"
     growth = "" if record.get("growth") is None else f", {record['growth']:.1f} times the time at a tenth of the tasks"
-    return f"{record['name']}: {record['size']}; {units}{memory}{growth}; load {record['load']:.1f}, {record['date']}"
+    when = f"load {record['load']:.1f}, {record['date']}, commit {record['commit']}"
+    return f"{record['name']}: {record['size']}; {units}{memory}{growth}; {when}"
 
 
 def table(record):

@@ -21,6 +21,7 @@ import datetime
 import json
 import os
 import platform
+import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -30,6 +31,7 @@ import numpy as np
 from benchmarks import goals, measure, ours, peers, problems, report
 from benchmarks.baselines import fista
 
+HERE = Path(__file__).parent
 PACKAGES = ("numpy", "scipy", "scikit-learn", "skglm", "himalaya")
 
 
@@ -42,6 +44,7 @@ def measured(problem, names, repeats: int, budget: float, quick: bool) -> dict:
         "quick": quick,
         "load": os.getloadavg()[0],
         "date": f"{datetime.datetime.now():%F %R}",
+        "commit": commit(),
         "bytes_X": measure.n_bytes(problem.X),
     }
     before = measure.units(problem, repeats)
@@ -106,6 +109,12 @@ def _compare_objectives(methods, reference) -> None:
     for name, value in found.items():
         lowest = convex if methods[name]["minimises"] == "convex" else same
         methods[name]["excess"] = value / lowest - 1.0
+
+
+def commit() -> str:
+    """Of the code that is measured, where it is a clone."""
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE)
+    return done.stdout.strip() or "unknown"
 
 
 def machine() -> dict:
