@@ -77,7 +77,7 @@ def _all_methods(problem, names, own, repeats, budget) -> dict:
             continue
         print(f"{problem.name}: {name} ...", file=sys.stderr, flush=True)
         method.prepare()
-        if name == "trace-norm FISTA":
+        if method.minimises == "convex" and problem.convex_target is None and not name.startswith("skmtl"):
             # Two methods that share no code; the lower is the optimum, as far as it is known.
             best = _objective(problem, measure.best_of(fista.to_standstill, problem, 1, budget))
             problem.convex_target = min(best, kept.get("skmtl, rank unlimited", {}).get("objective", np.inf))
