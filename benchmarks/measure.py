@@ -19,7 +19,7 @@ from time import perf_counter
 import numpy as np
 from scipy import sparse
 
-from benchmarks import ours, problems
+from benchmarks import clock, ours, problems
 
 #: Seconds beyond twice the budget after which a process is ended.
 GRACE = 5.0
@@ -48,6 +48,7 @@ def best_of(run, problem, repeats: int, budget: float) -> Run:
     here, there = context.Pipe(duplex=False)
     child = context.Process(target=_repeat, args=(run, problem, repeats, budget, there), daemon=True)
     start = perf_counter()
+    end = start + clock.patience * (2.0 * budget + GRACE)
     with warnings.catch_warnings():
         # Python warns of forks beside running threads; the only ones here are OpenBLAS's, which sees to them itself.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -55,7 +56,7 @@ def best_of(run, problem, repeats: int, budget: float) -> Run:
     there.close()
     best = Run()
     try:
-        while here.poll(max(0.0, 2.0 * budget + GRACE - (perf_counter() - start))):
+        while here.poll(max(0.0, end - perf_counter())):
             answer = here.recv()
             if isinstance(answer, str):
                 best.note = answer
@@ -74,10 +75,10 @@ def best_of(run, problem, repeats: int, budget: float) -> Run:
 
 def _repeat(run, problem, repeats, budget, pipe):
     problem.budget = budget
-    start = perf_counter()
+    start = clock.now()
     try:
         n_runs = 0
-        while keep_on(n_runs, repeats, perf_counter() - start) and (n_runs == 0 or perf_counter() - start < budget):
+        while keep_on(n_runs, repeats, clock.now() - start) and (n_runs == 0 or clock.now() - start < budget):
             pipe.send(run(problem))
             n_runs += 1
     except Exception as error:
@@ -93,9 +94,9 @@ def seconds_of(product, repeats: int) -> float:
     """Best time of a product."""
     times: list[float] = []
     while keep_on(len(times), repeats, sum(times)):
-        start = perf_counter()
+        start = clock.now()
         product()
-        times.append(perf_counter() - start)
+        times.append(clock.now() - start)
     return min(times)
 
 

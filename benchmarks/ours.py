@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from time import perf_counter
 
 import numpy as np
 
+from benchmarks.clock import now
 from skmtl import LowRankClassifier, LowRankRegressor
 
 
@@ -31,9 +31,9 @@ def _fitted(problem, **changes):
     model = estimator(problem, **changes)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        start = perf_counter()
+        start = now()
         model.fit(X, y)
-        seconds = perf_counter() - start
+        seconds = now() - start
     if isinstance(model.coef_, dict):
         coef = np.stack([np.ravel(model.coef_[t]) for t in model.tasks_])
         intercept = np.array([float(np.ravel(model.intercept_[t])[0]) for t in model.tasks_])

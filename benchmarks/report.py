@@ -15,7 +15,7 @@ def title(record) -> str:
     units = ", ".join(f"{name} = {1e3 * value:.3g} ms" for name, value in record["units"].items())
     memory = "" if record.get("memory") is None else f", peak memory {record['memory'] / record['bytes_X']:.2f} X"
     growth = "" if record.get("growth") is None else f", {record['growth']:.1f} times the time at a tenth of the tasks"
-    when = f"load {record['load']:.1f}, {record['date']}, commit {record['commit']}"
+    when = f"{record['clock']}, load {record['load']:.1f}, {record['date']}, commit {record['commit']}"
     return f"{record['name']}: {record['size']}; {units}{memory}{growth}; {when}"
 
 
@@ -51,6 +51,8 @@ def summary(records: dict):
     if any(record["quick"] for record in records.values()):
         yield "The goals are for the full sizes."
         return
+    if any(record["clock"] != "wall time" for record in records.values()):
+        yield "The goals are for wall time on two quiet cores, what follows is partly processor time."
     yield f"{'problem':21s} {'figure':36s} {'measured':>10s} {'bound':>9s}"
     for goal in GOALS:
         if goal.problem in records:

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import goals, measure, ours, peers, problems, report
+from benchmarks import clock, goals, measure, ours, peers, problems, report
 from benchmarks.baselines import fista
 
 HERE = Path(__file__).parent
@@ -42,6 +42,7 @@ def measured(problem, names, repeats: int, budget: float, quick: bool) -> dict:
         "name": problem.name,
         "size": f"n={n} d={d} T={problem.n_tasks} k={problem.n_components}",
         "quick": quick,
+        "clock": "wall time" if clock.patience == 1.0 else "processor time of one thread",
         "load": os.getloadavg()[0],
         "date": f"{datetime.datetime.now():%F %R}",
         "commit": commit(),
@@ -53,7 +54,7 @@ def measured(problem, names, repeats: int, budget: float, quick: bool) -> dict:
     after = measure.units(problem, repeats)
     record["units"] = {name: min(before[name], after[name]) for name in before}
     if own.coef is None:
-        raise SystemExit(f"{problem.name}: skmtl: {own.note}")
+        raise ValueError(f"skmtl: {own.note}")
     record["methods"] = _all_methods(problem, names, own, repeats, budget)
     if problem.name in goals.MEMORY:
         record["memory"] = measure.peak_memory(problem.name, quick)
@@ -147,6 +148,7 @@ def parsed(arguments):
     parser.add_argument("--quick", action="store_true", help="small sizes; the goals are for the full ones")
     parser.add_argument("--repeats", type=int, default=3, help="the best of so many runs counts (default 3)")
     parser.add_argument("--budget", type=float, default=10.0, help="seconds for all runs of a method (default 10)")
+    parser.add_argument("--cpu", action="store_true", help="processor time of one thread, for a machine in use")
     parser.add_argument("--data", metavar="DIR", help="the real sets that DIR/load.py offers, instead or by NAME")
     parser.add_argument("--only", nargs="+", metavar="METHOD", help=f"of: {'; '.join(peers.METHODS)}")
     parser.add_argument("--out", metavar="FILE.json", help="add to a results file, and write FILE.md from all of it")
@@ -165,6 +167,8 @@ def parsed(arguments):
 
 def main(arguments=None) -> None:
     options = parsed(arguments)
+    if options.cpu:
+        clock.count_processor_time()
     methods = [name for name in peers.METHODS if options.only is None or name in {"skmtl", *options.only}]
     results = {"machine": machine(), "problems": {}}
     if options.out and Path(options.out).exists():
@@ -173,10 +177,10 @@ def main(arguments=None) -> None:
     for name in options.names:
         try:
             problem = problems.real(options.data, name) if options.data else problems.make(name, quick=options.quick)
+            record = measured(problem, methods, options.repeats, options.budget, options.quick)
         except ValueError as reason:
-            print(f"{name:21s} left out: {reason}")
+            print(f"\n{name}: left out: {reason}")
             continue
-        record = measured(problem, methods, options.repeats, options.budget, options.quick)
         results["problems"][name] = record
         done.append(name)
         print("", *report.table(record), sep="\n", flush=True)

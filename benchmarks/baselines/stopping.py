@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import perf_counter
+from benchmarks.clock import now
 
 PRECISION = 1e-6
 #: Steps without a relative decrease of 1e-12 that count as standing still.
@@ -16,11 +16,11 @@ class Watch:
         self.limit = -float("inf") if target is None else target + PRECISION * abs(target)
         self.budget = budget
         self.path: list[float] = []
-        self._start = perf_counter()
+        self._start = now()
 
     @property
     def seconds(self) -> float:
-        return perf_counter() - self._start
+        return now() - self._start
 
     def done(self, objective: float) -> bool:
         self.path.append(objective)
