@@ -11,7 +11,7 @@ import time
 from threadpoolctl import threadpool_limits
 
 #: Times the wall time allowed when processor time is what counts.
-_SHARE = 5.0
+_SHARE = 3.0
 _now = time.perf_counter
 #: Wall seconds allowed for a second on the clock.
 patience = 1.0

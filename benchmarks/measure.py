@@ -21,7 +21,7 @@ from scipy import sparse
 
 from benchmarks import clock, ours, problems
 
-#: Seconds beyond twice the budget after which a process is ended.
+#: Seconds beyond the budget after which a process is ended.
 GRACE = 5.0
 
 #: Runs that together take fewer seconds are repeated, up to so many times.
@@ -42,13 +42,13 @@ class Run:
 def best_of(run, problem, repeats: int, budget: float) -> Run:
     """The best of `repeats` runs, of fewer where they use up the budget, of more where they are short.
 
-    The process is ended `GRACE` seconds after twice the budget.
+    The process is ended `GRACE` seconds after the budget.
     """
     context = multiprocessing.get_context("fork")
     here, there = context.Pipe(duplex=False)
     child = context.Process(target=_repeat, args=(run, problem, repeats, budget, there), daemon=True)
     start = perf_counter()
-    end = start + clock.patience * (2.0 * budget + GRACE)
+    end = start + clock.patience * (budget + GRACE)
     with warnings.catch_warnings():
         # Python warns of forks beside running threads; the only ones here are OpenBLAS's, which sees to them itself.
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -34,6 +34,8 @@ class Method:
         ``(problem) -> (coef (n_tasks, d), intercept (n_tasks,), seconds)``.
     minimises : {"same", "convex", "own"}
         The objective of skmtl, the same without a limit on the rank, or one of its own.
+    watches_budget : bool
+        Whether it stops at `problem.budget` by itself.
     cannot : callable
         ``(problem) -> reason`` why it cannot do a problem, or None.
     prepare : callable
@@ -42,6 +44,7 @@ class Method:
 
     run: Callable
     minimises: str = "own"
+    watches_budget: bool = False
     cannot: Callable = lambda problem: None
     prepare: Callable = lambda: None
 
@@ -171,17 +174,17 @@ def _for_himalaya(problem):
 METHODS = {
     "skmtl": Method(ours.low_rank, "same"),
     "skmtl, rank unlimited": Method(ours.unlimited, "convex"),
-    "trace-norm FISTA": Method(fista.to_the_convex_optimum, "convex"),
-    "FISTA, to skmtl's objective": Method(fista.to_the_objective_of_ours),
-    "joint L-BFGS": Method(joint_lbfgs.joint_lbfgs, "same"),
-    "AltGDmin": Method(altgdmin.alt_gd_min, "same"),
-    "alternating ridge, CG": Method(alternating_ridge.alternating_ridge, "same", _squared),
-    "reduced-rank ridge": Method(reduced_rank_ridge.reduced_rank_ridge, "own", _complete_numbers),
+    "trace-norm FISTA": Method(fista.to_the_convex_optimum, "convex", True),
+    "FISTA, to skmtl's objective": Method(fista.to_the_objective_of_ours, "own", True),
+    "joint L-BFGS": Method(joint_lbfgs.joint_lbfgs, "same", True),
+    "AltGDmin": Method(altgdmin.alt_gd_min, "same", True),
+    "alternating ridge, CG": Method(alternating_ridge.alternating_ridge, "same", True, cannot=_squared),
+    "reduced-rank ridge": Method(reduced_rank_ridge.reduced_rank_ridge, cannot=_complete_numbers),
     "sklearn, one per task": Method(one_model_per_task),
-    "sklearn PLSRegression": Method(pls, "own", _complete_numbers),
-    "sklearn MultiTaskLasso": Method(multi_task_lasso, "own", _complete_numbers),
-    "sklearn MLPRegressor": Method(linear_network, "own", _complete_numbers),
-    "sklearn MLPClassifier": Method(linear_network_classifier, "own", _complete_classes),
-    "skglm MultiTaskLasso": Method(skglm_multi_task_lasso, "own", _for_skglm, compile_skglm),
-    "himalaya Ridge": Method(himalaya_ridge, "own", _for_himalaya),
+    "sklearn PLSRegression": Method(pls, cannot=_complete_numbers),
+    "sklearn MultiTaskLasso": Method(multi_task_lasso, cannot=_complete_numbers),
+    "sklearn MLPRegressor": Method(linear_network, cannot=_complete_numbers),
+    "sklearn MLPClassifier": Method(linear_network_classifier, cannot=_complete_classes),
+    "skglm MultiTaskLasso": Method(skglm_multi_task_lasso, cannot=_for_skglm, prepare=compile_skglm),
+    "himalaya Ridge": Method(himalaya_ridge, cannot=_for_himalaya),
 }

@@ -66,7 +66,7 @@ def measured(problem, names, repeats: int, budget: float, quick: bool) -> dict:
 
 def _all_methods(problem, names, own, repeats, budget) -> dict:
     """What is kept of every method, those of skmtl first; they set the objectives at which the others stop."""
-    kept = {"skmtl": _scored(problem, "skmtl", own)}
+    kept = {"skmtl": _scored(problem, "skmtl", own, budget)}
     problem.target = kept["skmtl"]["objective"]
     for name in names:
         method = peers.METHODS[name]
@@ -82,7 +82,7 @@ def _all_methods(problem, names, own, repeats, budget) -> dict:
             # Two methods that share no code; the lower is the optimum, as far as it is known.
             best = _objective(problem, measure.best_of(fista.to_standstill, problem, 1, budget))
             problem.convex_target = min(best, kept.get("skmtl, rank unlimited", {}).get("objective", np.inf))
-        kept[name] = _scored(problem, name, measure.best_of(method.run, problem, repeats, budget))
+        kept[name] = _scored(problem, name, measure.best_of(method.run, problem, repeats, budget), budget)
     _compare_objectives(kept, _objective(problem, measure.best_of(ours.reference, problem, 1, budget)))
     return kept
 
@@ -91,14 +91,14 @@ def _objective(problem, run) -> float:
     return np.inf if run.coef is None else problem.objective(run.coef, run.intercept)
 
 
-def _scored(problem, name, run) -> dict:
+def _scored(problem, name, run, budget) -> dict:
     """What is kept of a run."""
     kept = {"minimises": peers.METHODS[name].minimises, "note": run.note}
     if run.coef is None:
         return kept
-    # A baseline that watches its budget itself hands back what it has.
-    stopped = f"cut off after {run.seconds:.0f} s" if run.seconds > problem.budget and name != "skmtl" else run.note
-    kept.update(note=stopped, seconds=run.seconds, n_runs=run.n_runs, objective=_objective(problem, run))
+    if peers.METHODS[name].watches_budget and run.seconds > budget:
+        kept["note"] = f"cut off after {run.seconds:.0f} s"  # and hands back what it has
+    kept.update(seconds=run.seconds, n_runs=run.n_runs, objective=_objective(problem, run))
     return {**kept, "test_error": problem.test_error(run.coef, run.intercept)}
 
 
