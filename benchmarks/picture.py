@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import measure, ours, problems
+from benchmarks import clock, measure, ours, problems
 from benchmarks.peers import METHODS
 
 #: What is drawn, with colours that are told apart without seeing red and green.
@@ -118,9 +118,12 @@ def main(arguments=None) -> None:
     parser.add_argument("--out", metavar="FILE.png", default=str(Path(__file__).parent / "growth.png"))
     parser.add_argument("--repeats", type=int, default=3, help="the best of so many runs counts (default 3)")
     parser.add_argument("--budget", type=float, default=3.0, help="seconds for all runs of a point (default 3)")
+    parser.add_argument("--cpu", action="store_true", help="processor time of one thread, for a machine in use")
     parser.add_argument("--redraw", action="store_true", help="from the figures that are there")
     options = parser.parse_args(arguments)
     figures = Path(options.out).with_suffix(".json")
+    if options.cpu:
+        clock.count_processor_time()
     if not options.redraw:
         figures.write_text(json.dumps(measured(options.repeats, options.budget)), encoding="utf-8")
     draw(json.loads(figures.read_text(encoding="utf-8")), options.out)

@@ -83,7 +83,8 @@ def _all_methods(problem, names, own, repeats, budget) -> dict:
             best = _objective(problem, measure.best_of(fista.to_standstill, problem, 1, budget))
             problem.convex_target = min(best, kept.get("skmtl, rank unlimited", {}).get("objective", np.inf))
         kept[name] = _scored(problem, name, measure.best_of(method.run, problem, repeats, budget), budget)
-    _compare_objectives(kept, _objective(problem, measure.best_of(ours.reference, problem, 1, budget)))
+    reference = _objective(problem, measure.best_of(ours.reference, problem, 1, budget))
+    _compare_objectives(kept, {"same": reference, "convex": problem.convex_target or np.inf})
     return kept
 
 
@@ -102,14 +103,15 @@ def _scored(problem, name, run, budget) -> dict:
     return {**kept, "test_error": problem.test_error(run.coef, run.intercept)}
 
 
-def _compare_objectives(methods, reference) -> None:
+def _compare_objectives(methods, lowest) -> None:
     """Sets "excess": by how much of itself an objective lies above the lowest of its kind."""
-    found = {name: kept["objective"] for name, kept in methods.items() if "objective" in kept}
-    same = min([reference, *(value for name, value in found.items() if methods[name]["minimises"] == "same")])
-    convex = min((value for name, value in found.items() if methods[name]["minimises"] == "convex"), default=same)
-    for name, value in found.items():
-        lowest = convex if methods[name]["minimises"] == "convex" else same
-        methods[name]["excess"] = value / lowest - 1.0
+    found = {name: kept for name, kept in methods.items() if "objective" in kept}
+    for kept in found.values():
+        kind = kept["minimises"]
+        if kind in lowest:
+            lowest[kind] = min(lowest[kind], kept["objective"])
+    for kept in found.values():
+        kept["excess"] = kept["objective"] / lowest.get(kept["minimises"], lowest["same"]) - 1.0
 
 
 def commit() -> str:
