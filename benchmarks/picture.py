@@ -1,7 +1,7 @@
 """How the time grows with rows, features and tasks: ``python -m benchmarks.picture`` (about five minutes).
 
 Every curve is one method; every panel changes one size of a base problem by factors of two or four. A curve ends
-where the method was cut off. The figures are kept beside the picture, in a JSON file of the same name, from which
+where the method was cut off; the dotted line has slope one. The figures are kept beside the picture, in a JSON file of the same name, from which
 ``--redraw`` draws again.
 """
 
@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import clock, measure, ours, problems
+from benchmarks import clock, measure, problems
 from benchmarks.peers import METHODS
 
 #: What is drawn, with colours that are told apart without seeing red and green.
@@ -65,26 +65,33 @@ BASES = (
 
 
 def measured(repeats: int, budget: float) -> list[dict]:
-    """One record per base, axis, size and method that was not cut off."""
+    """One record per base, axis, size and method; a method that was cut off is not tried at larger sizes."""
     found = []
     for base in BASES:
         for axis, values in base.panels.items():
+            methods = list(CURVES)
             for value in values:
-                problem = base.problem(axis, value)
-                first = measure.best_of(ours.low_rank, problem, repeats, budget)
-                runs = {"skmtl": first}
-                if first.coef is not None:
-                    problem.target = problem.objective(first.coef, first.intercept)
-                for method in list(CURVES)[1:]:
-                    runs[method] = measure.best_of(METHODS[method].run, problem, repeats, budget)
+                done = _point(base.problem(axis, value), methods, repeats, budget)
+                methods = [method for method in methods if method in done]
                 where = {"base": base.name, "axis": axis, "value": value}
-                done = {m: run.seconds for m, run in runs.items() if run.coef is not None and run.seconds <= budget}
                 found += [{**where, "method": method, "seconds": seconds} for method, seconds in done.items()]
                 print(*where.values(), *(f"{m} {s:.4f}" for m, s in done.items()), sep="  ", flush=True)
     return found
 
 
-def draw(found: list[dict], path) -> None:
+def _point(problem, methods, repeats, budget) -> dict:
+    """Seconds of every method that was done within the budget, skmtl first."""
+    done = {}
+    for method in methods:
+        run = measure.best_of(METHODS[method].run, problem, repeats, budget)
+        if run.coef is not None and run.seconds <= budget:
+            done[method] = run.seconds
+            if method == "skmtl":
+                problem.target = problem.objective(run.coef, run.intercept)
+    return done
+
+
+def draw(found: list[dict], unit: str, path) -> None:
     """Log-log panels, a row per base and a column per axis."""
     import matplotlib
 
@@ -101,7 +108,7 @@ def draw(found: list[dict], path) -> None:
             panel.set_xlabel(f"{label}\n({base.fixed(axis)})", fontsize=9)
             panel.grid(which="major", color="#dddddd")
             proportional(panel, base.panels[axis])
-        row[0].set_ylabel("seconds")
+        row[0].set_ylabel(unit)
         row[0].set_title(base.title, loc="left", fontsize=10)
     panels[0][0].legend(fontsize=8, frameon=False)
     figure.savefig(path, dpi=110)
@@ -125,8 +132,11 @@ def main(arguments=None) -> None:
     if options.cpu:
         clock.count_processor_time()
     if not options.redraw:
-        figures.write_text(json.dumps(measured(options.repeats, options.budget)), encoding="utf-8")
-    draw(json.loads(figures.read_text(encoding="utf-8")), options.out)
+        unit = "seconds of processor time, one thread" if options.cpu else "seconds"
+        kept = {"unit": unit, "points": measured(options.repeats, options.budget)}
+        figures.write_text(json.dumps(kept, indent=0), encoding="utf-8")
+    kept = json.loads(figures.read_text(encoding="utf-8"))
+    draw(kept["points"], kept["unit"], options.out)
 
 
 if __name__ == "__main__":
