@@ -29,8 +29,10 @@ class Problem:
         Numbers, or 0 / 1 for `kind` "binary".
     task_of_row : intp ndarray of shape (n,), ascending, or None when all tasks share the rows
     X_test, y_test, task_test : the same for the rows held out
-    target : float or None
-        Objective of ours; methods that minimise the same objective stop when they are within 1e-6 of it.
+    ridge : float
+        Ridge for one model per task on the summed loss: the ratio of noise to coefficient variance.
+    target, convex_target : float or None
+        Objective of ours, and the optimum without a limit on the rank: baselines stop within 1e-6 of theirs.
     budget : float
         Seconds after which an iterative baseline gives up.
     """
@@ -43,11 +45,12 @@ class Problem:
     n_tasks: int
     n_components: int
     alpha: float
-    noise: float
+    ridge: float
     X_test: np.ndarray
     y_test: np.ndarray
     task_test: np.ndarray | None
     target: float | None = None
+    convex_target: float | None = None
     budget: float = 20.0
 
     @property
@@ -113,11 +116,12 @@ def linear_predictor(X, task_of_row, coef, intercept):
     return np.concatenate(parts)
 
 
-def noise_level(kind, noise, X, n_tasks, nbar) -> float:
-    """Size of the largest singular value that noise alone gives the gradient."""
+def strengths(kind, noise, X, n_tasks, nbar) -> tuple[float, float]:
+    """`alpha`, and the ridge per task that suits a linear predictor of unit variance (4 for classes)."""
     square = X.multiply(X).mean() if sparse.issparse(X) else np.mean(X[:2000] ** 2)
-    sigma = 0.5 if kind == "binary" else noise
-    return sigma * np.sqrt(square) * (np.sqrt(X.shape[1]) + np.sqrt(n_tasks)) / np.sqrt(nbar)
+    sigma, variance = (0.5, 4.0) if kind == "binary" else (noise, 1.0)
+    largest = sigma * np.sqrt(square) * (np.sqrt(X.shape[1]) + np.sqrt(n_tasks)) / np.sqrt(nbar)
+    return ALPHA_FACTOR * largest, (1.0 if kind == "binary" else noise**2) * square * X.shape[1] / variance
 
 
 def planted(name, *, n, d, n_tasks, k, kind="regression", own_rows=False, missing=0.0, density=None, seed=0):
@@ -155,8 +159,8 @@ def planted(name, *, n, d, n_tasks, k, kind="regression", own_rows=False, missin
     X, y, task_of_row = sample(n, missing)
     X_test, y_test, task_test = sample(n_test, 0.0)
     nbar = np.count_nonzero(~np.isnan(y)) / n_tasks
-    alpha = ALPHA_FACTOR * noise_level(kind, 1.0, X, n_tasks, nbar)
-    return Problem(name, kind, X, y, task_of_row, n_tasks, k, alpha, 1.0, X_test, y_test, task_test)
+    alpha, ridge = strengths(kind, 1.0, X, n_tasks, nbar)
+    return Problem(name, kind, X, y, task_of_row, n_tasks, k, alpha, ridge, X_test, y_test, task_test)
 
 
 #: Full and quick sizes: n, d, n_tasks, k and what else `planted` should know.
@@ -192,9 +196,10 @@ KINDS = {
 NAMES = tuple(SIZES)
 
 
-def make(name: str, quick: bool = False) -> Problem:
-    """The planted problem of that name."""
+def make(name: str, quick: bool = False, **changes) -> Problem:
+    """The planted problem of that name; `changes` to its size."""
     options = dict(KINDS.get(name, {}), **SIZES[name][1 if quick else 0])
+    options.update(changes)
     if quick and "density" in options:
         options["density"] = 0.01
     return planted(name, **options)
@@ -208,8 +213,8 @@ def real_names(directory) -> list[str]:
 def real(directory, name: str, n_components: int = 5, seed: int = 0) -> Problem:
     """A real set through ``DIR/load.py``, features and numeric targets standardised, a quarter of the rows held out.
 
-    ``load(name)`` gives a dict with X, and y with task (n,) or Y (n, n_targets) with NaN for gaps. Columns of Y
-    that are neither all numbers nor all 0 / 1 in a set are a mixture, which is not measured here.
+    ``load(name)`` gives a dict with X, and y with task (n,) or Y (n, n_targets) with NaN for gaps; gaps in X are
+    filled with the column's mean. ValueError for a mixture of numbers and classes, which no peer can fit.
     """
     data = _loader(directory).load(name)
     X = data["X"]
@@ -217,11 +222,14 @@ def real(directory, name: str, n_components: int = 5, seed: int = 0) -> Problem:
     y = np.asarray(data["y"] if "y" in data else data["Y"], dtype=float)
     if y.ndim == 2 and task is not None:
         y = y[:, 0]
-    binary = np.isin(y[~np.isnan(y)], (0.0, 1.0)).all()
+    binary = np.array([np.isin(column[~np.isnan(column)], (0.0, 1.0)).all() for column in np.atleast_2d(y.T)])
+    if binary.any() and not binary.all():
+        raise ValueError("numbers and classes mixed")
+    binary = binary.all()
     train = np.random.RandomState(seed).uniform(size=len(y)) < 0.75
     if not sparse.issparse(X):
-        spread = X[train].std(axis=0)
-        X = (X - X[train].mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+        spread = np.nanstd(X[train], axis=0)
+        X = np.nan_to_num((X - np.nanmean(X[train], axis=0)) / np.where(spread > 0, spread, 1.0))
     if not binary:
         y = (y - np.nanmean(y[train], axis=0)) / np.nanstd(y[train], axis=0)
     if task is not None:
@@ -230,7 +238,7 @@ def real(directory, name: str, n_components: int = 5, seed: int = 0) -> Problem:
     n_tasks = y.shape[1] if task is None else int(task.max()) + 1
     kind = "binary" if binary else "regression"
     nbar = np.count_nonzero(~np.isnan(y[train])) / n_tasks
-    alpha = ALPHA_FACTOR * noise_level(kind, 0.7, X, n_tasks, nbar)
+    alpha, ridge = strengths(kind, 0.7, X, n_tasks, nbar)
     pick = (lambda part: None) if task is None else (lambda part: task[part])
     return Problem(
         name,
@@ -241,7 +249,7 @@ def real(directory, name: str, n_components: int = 5, seed: int = 0) -> Problem:
         n_tasks,
         n_components,
         alpha,
-        0.7,
+        ridge,
         X[~train],
         y[~train],
         pick(~train),
