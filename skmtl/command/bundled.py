@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 from skmtl.datasets import load_penguins, load_star
 from skmtl.estimators import LowRankMultiTask, LowRankMultiTaskCV, LowRankRegressorCV
@@ -12,7 +13,7 @@ from skmtl.transfer import transfer_curve, transfer_report
 #: Labels per test of the pupils, of about 6,000 each.
 STAR_LABELS = 50
 #: Few candidates and inner folds, so that the show is short.
-PENGUIN_CANDIDATES = {
+PENGUIN_CANDIDATES: dict[str, Any] = {
     "n_components": [1, 2, 3],
     "alpha": [0.001, 0.01, 0.1],
     "alpha_own": [None, 0.001, 0.01, 0.1],
