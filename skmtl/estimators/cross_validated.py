@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from skmtl.tuning import (
     Candidate,
     Evaluation,
     FitOptions,
+    Scales,
     Scorer,
     Space,
     as_values,
@@ -37,6 +39,7 @@ from skmtl.tuning import (
     make_folds,
     natural_scales,
     search,
+    search_near,
 )
 
 #: Rounds of comparing what is left of the joint model with independent ones.
@@ -90,12 +93,21 @@ or (where X is one) a dict, default=None
         scales = natural_scales(data, options)
         scorer = None if self.scoring is None else self._fold_scorer(data, given, [given_splits[k][1] for k in kept])
         seen = data if scorer is not None else _in_row_space(data, self.fit_intercept)
-        folds = make_folds(seen, splits, scales.target, options)
-        evaluation = Evaluation(seen, folds, scorer, self.n_jobs)
+        evaluation = Evaluation(seen, make_folds(seen, splits, scales.target, options), scorer, self.n_jobs)
         space = Space(**{name: as_values(getattr(self, name)) for name in TUNED})
         search(evaluation, space, scales)
         chosen = choose(evaluation, self.one_standard_error)
-        guarded, alone = self._guarded(evaluation, chosen, given_splits, scales.target, options)
+        if options.scale_targets == "residual" and any(task.kind == "regression" for task in data.tasks):
+            options, chosen, scales = self._rescaled(data, chosen, scales, options)
+            folds = make_folds(seen, splits, scales.target, options)
+            alone = [one for one in evaluation.outcomes if _is_independent(one)]
+            best_alone = evaluation.best(alone) if alone else None
+            evaluation = Evaluation(seen, folds, scorer, self.n_jobs)
+            search_near(evaluation, space, scales, chosen)
+            chosen = choose(evaluation, self.one_standard_error)
+            if best_alone is not None:
+                evaluation([best_alone])
+        guarded, alone_with = self._guarded(evaluation, chosen, given_splits, scales.target, options)
         outcomes = list(evaluation.outcomes.values())
         found = {
             "cv_results_": cv_results(outcomes, [task.name for task in data.tasks]),
@@ -108,8 +120,24 @@ or (where X is one) a dict, default=None
         }
         if not chosen.has_shared:
             found["n_components_"] = 0
-        solution = self._refit(data, chosen, guarded, alone, report) if self.refit else None
+        solution = self._refit(data, chosen, guarded, alone_with, report) if self.refit else None
         return solution, found
+
+    def _rescaled(
+        self, data: TaskData, chosen: Candidate, scales: Scales, options: FitOptions
+    ) -> tuple[FitOptions, Candidate, Scales]:
+        """What is tuned next under ``scale_targets="residual"``: the same model of targets in units of their noise.
+
+        A loss r² times as large of coefficients r times as large goes with an `alpha` r times as large.
+        """
+        residual = self._solve_at(data, None, **chosen.as_dict()).target_scale
+        is_number = np.array([task.kind == "regression" for task in data.tasks])
+        ratio = float(np.exp(np.mean(np.log(scales.target / residual)[is_number])))
+        return (
+            replace(options, scale_targets=np.where(is_number, residual, 1.0)),
+            replace(chosen, alpha=chosen.alpha * ratio),
+            replace(scales, alpha=scales.alpha * ratio),
+        )
 
     def _guarded(
         self, evaluation: Evaluation, chosen: Candidate, splits: Splits, scales: NDArray, options: FitOptions
@@ -119,7 +147,7 @@ or (where X is one) a dict, default=None
         The joint model is compared anew without them, since it has bent towards them, until no more are found.
         """
         nobody = np.empty(0, dtype=np.intp)
-        independent = [one for one in evaluation.outcomes if one.alpha_own is not None and _shares_nothing(one)]
+        independent = [one for one in evaluation.outcomes if _is_independent(one)]
         if not self.guard or not independent or _shares_nothing(chosen):
             return nobody, None
         alone, guarded = evaluation.best(independent), nobody
@@ -178,6 +206,10 @@ or (where X is one) a dict, default=None
 
 def _shares_nothing(candidate: Candidate) -> bool:
     return not candidate.has_shared and candidate.alpha_common is None
+
+
+def _is_independent(candidate: Candidate) -> bool:
+    return candidate.alpha_own is not None and _shares_nothing(candidate)
 
 
 def _in_row_space(data: TaskData, fit_intercept: bool) -> TaskData:

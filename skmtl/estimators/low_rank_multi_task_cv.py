@@ -34,8 +34,9 @@ class LowRankMultiTaskCV(LowRankModelCV, BaseEstimator):
         observations of a task. It counts in the held-out losses too.
     class_weight : "balanced", dict of {class: weight} or dict of {task: either}, default=None
         Factors on the observations of a class.
-    scale_targets : {"std", None}, default="std"
-        "std": regression targets are divided by their standard deviation inside.
+    scale_targets : {"std", "residual", None}, default="std"
+        "std": regression targets are divided by their standard deviation inside. "residual": by the standard
+        deviation of what the joint model leaves of them; the strengths are then tuned again in these units.
     cv : int, splitter or iterable of (train, test), default=None
         None: 5 folds. A number means :class:`~skmtl.TaskKFold` for named targets, own rows and the long form, so
         that every fold has its share of every task, and scikit-learn's own folds for an array y.

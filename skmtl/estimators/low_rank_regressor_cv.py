@@ -33,8 +33,9 @@ class LowRankRegressorCV(SpreadMixin, LowRankModelCV, RegressorMixin, BaseEstima
     task_weight : "balanced" or dict of {task: weight}, default=None
         None: every observation counts once. "balanced": every task counts once. A dict: factors on all
         observations of a task. It counts in the held-out losses too.
-    scale_targets : {"std", None}, default="std"
-        "std": regression targets are divided by their standard deviation inside.
+    scale_targets : {"std", "residual", None}, default="std"
+        "std": regression targets are divided by their standard deviation inside. "residual": by the standard
+        deviation of what the joint model leaves of them; the strengths are then tuned again in these units.
     cv : int, splitter or iterable of (train, test), default=None
         None: 5 folds. A number means :class:`~skmtl.TaskKFold` for named targets, own rows and the long form, so
         that every fold has its share of every task, and scikit-learn's own folds for an array y.

@@ -5,13 +5,14 @@ from skmtl.tuning.evaluation import Evaluation, Scorer
 from skmtl.tuning.folds import FitOptions, make_folds
 from skmtl.tuning.guard import harmed_tasks
 from skmtl.tuning.results import choose, cv_results
-from skmtl.tuning.scales import natural_scales
-from skmtl.tuning.search import search
+from skmtl.tuning.scales import Scales, natural_scales
+from skmtl.tuning.search import search, search_near
 
 __all__ = [
     "Candidate",
     "Evaluation",
     "FitOptions",
+    "Scales",
     "Scorer",
     "Space",
     "as_values",
@@ -21,4 +22,5 @@ __all__ = [
     "make_folds",
     "natural_scales",
     "search",
+    "search_near",
 ]

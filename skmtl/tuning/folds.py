@@ -55,6 +55,7 @@ class FitOptions:
     ----------
     fit_intercept : bool
     scale_targets : {"std", None} or ndarray of shape (n_tasks,)
+        "residual" is taken as "std" until the residuals are known.
     factor_prior : {"ridge", "learned"}
     """
 

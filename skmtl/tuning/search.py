@@ -26,6 +26,8 @@ _PARTS = ("alpha", "alpha_common", "alpha_own")
 _LINES = ("alpha", "n_components", "alpha_common", "alpha_own")
 #: First and last step along each line, in half octaves (ranks: in places).
 _STEPS = {"n_components": (2, 1), "alpha": (4, 2), "alpha_common": (8, 4), "alpha_own": (4, 2)}
+#: Stands for "no limit" where ranks are compared.
+_LARGE = 1e9
 #: Rounds over all parameters of a model.
 _MAX_ROUNDS = 4
 
@@ -46,6 +48,16 @@ def search(evaluation: Evaluation, space: Space, scales: Scales) -> None:
     walk.refine()
 
 
+def search_near(evaluation: Evaluation, space: Space, scales: Scales, candidate: Candidate) -> None:
+    """As `search`, from what was best for nearly the same problem, by the smallest steps."""
+    if space.is_grid:
+        evaluation(space.grid())
+        return
+    walk = _Walk(evaluation, space, scales)
+    walk.begin_at(candidate)
+    walk.refine()
+
+
 class _Walk:
     """The state of a search: what has been evaluated, and the lines of values."""
 
@@ -58,6 +70,13 @@ class _Walk:
             "alpha_common": scales.alpha_common / 64.0,
             "alpha_own": scales.alpha_own / 2.0,
         }
+
+    def begin_at(self, candidate: Candidate) -> None:
+        """Tune from a candidate that need not lie on the lattices."""
+        parts = _present(candidate)
+        names = [*parts, "n_components"] if "alpha" in parts else [*parts]
+        on_lattice = {name: self._near(name, getattr(candidate, name) or np.inf) for name in names}
+        self._tune(replace(candidate, **on_lattice), parts, narrow=True)
 
     def begin(self, parts: set[str], near: bool = False) -> None:
         """Tune a model of these parts, and of those that the space demands; not if that is tuned already.
@@ -119,7 +138,7 @@ class _Walk:
 
     def _near(self, name: str, value: float):
         """The value on an axis that is nearest, on a logarithmic scale."""
-        return min(self.axes[name], key=lambda one: abs(np.log((one or np.inf) / value)))
+        return min(self.axes[name], key=lambda one: abs(np.log(min(one or np.inf, _LARGE) / min(value, _LARGE))))
 
     def _allows(self, parts: set[str]) -> bool:
         if "alpha_common" in parts and not self.scales.can_share:
