@@ -104,14 +104,19 @@ def draw(found: list[dict], unit: str, path) -> None:
             here = [one for one in found if (one["base"], one["axis"]) == (base.name, axis)]
             for method, colour in CURVES.items():
                 points = [(one["value"], one["seconds"]) for one in here if one["method"] == method]
-                panel.loglog(*zip(*points), "o-", color=colour, markersize=4, label=method)
+                if points:
+                    panel.loglog(*zip(*points), "o-", color=colour, markersize=4, label=method)
             panel.set_xlabel(f"{label}\n({base.fixed(axis)})", fontsize=9)
             panel.grid(which="major", color="#dddddd")
             proportional(panel, base.panels[axis])
-        row[0].set_ylabel(unit)
+            # Last, because every curve on a logarithmic axis sets its ticks anew.
+            panel.set_xticks(base.panels[axis], [f"{value}" for value in base.panels[axis]], fontsize=8)
+            panel.minorticks_off()
+        row[0].set_ylabel(unit, fontsize=8)
         row[0].set_title(base.title, loc="left", fontsize=10)
-    panels[0][0].legend(fontsize=8, frameon=False)
-    figure.savefig(path, dpi=110)
+    shown = panels[0][0].get_legend_handles_labels()
+    figure.legend(*shown, loc="outside upper center", ncols=len(CURVES), frameon=False)
+    figure.savefig(path, dpi=90)
 
 
 def proportional(panel, values) -> None:
@@ -132,7 +137,7 @@ def main(arguments=None) -> None:
     if options.cpu:
         clock.count_processor_time()
     if not options.redraw:
-        unit = "seconds of processor time, one thread" if options.cpu else "seconds"
+        unit = "processor seconds, one thread" if options.cpu else "seconds"
         kept = {"unit": unit, "points": measured(options.repeats, options.budget)}
         figures.write_text(json.dumps(kept, indent=0), encoding="utf-8")
     kept = json.loads(figures.read_text(encoding="utf-8"))

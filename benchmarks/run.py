@@ -11,6 +11,9 @@ objective of the rank-limited fit on its way there.
 The verdict says how a peer stands: "beaten" (slower, and no better in objective or, where it minimises something
 else, in test error), "slower, better", "faster, worse" (in test error), "FASTER". Baselines that minimise the same
 objective stop within 1e-6 of skmtl's; "cut off" is what the budget ended. The goals follow, with their bounds.
+
+On a machine in use take ``--cpu``, processor time of one thread: comparable between methods, but milder on what is
+bound by the BLAS than the wall time on two cores for which the goals are set.
 """
 
 from __future__ import annotations

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 
 import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression, Ridge
 
-ROOMS = ("goals", "measure", "ours", "peers", "problems", "run", "baselines.fista")
-goals, measure, ours, peers, problems, run, fista = (pytest.importorskip(f"benchmarks.{room}") for room in ROOMS)
+ROOMS = ("clock", "goals", "measure", "ours", "peers", "problems", "run", "baselines.fista")
+clock, goals, measure, ours, peers, problems, run, fista = (pytest.importorskip(f"benchmarks.{room}") for room in ROOMS)
 
 SAME = [name for name, method in peers.METHODS.items() if method.minimises == "same" and name != "skmtl"]
 MAKE = problems.make
@@ -89,8 +90,6 @@ def test_reduced_rank_ridge_is_ridge_when_the_rank_is_no_limit():
 
 
 def sleepy(problem):
-    import time
-
     time.sleep(60)
 
 
@@ -107,6 +106,16 @@ def test_a_method_over_its_budget_is_cut_off_and_said_to_be(monkeypatch):
 
 def test_a_method_that_fails_says_why():
     assert measure.best_of(broken, tiny("tall"), repeats=1, budget=1.0).note == "RuntimeError: no such thing"
+
+
+def test_processor_time_does_not_count_waiting(monkeypatch):
+    monkeypatch.setattr(clock, "_now", clock._now)  # put back afterwards
+    monkeypatch.setattr(clock, "patience", clock.patience)
+    monkeypatch.setattr(clock, "threadpool_limits", lambda n_threads: None)
+    clock.count_processor_time()
+    start = clock.now()
+    time.sleep(0.2)
+    assert clock.now() - start < 0.1
 
 
 def test_peak_memory_counts_what_numpy_allocates():
