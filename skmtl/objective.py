@@ -26,7 +26,7 @@ from scipy.optimize import minimize_scalar
 from skmtl.losses import Loss
 from skmtl.matrix import FeatureMatrix
 from skmtl.observations import Observations
-from skmtl.penalties import Penalties, spectral_norm
+from skmtl.penalties import Penalties
 
 #: Elements of a linear predictor that a loss is evaluated on at a time.
 _CHUNK = 1 << 15
@@ -173,6 +173,13 @@ class Problem:
         ]
         return np.concatenate(parts, axis=1)
 
+    def task_norms(self, columns: NDArray) -> NDArray:
+        """Frobenius norm of each task's columns (n_features, n_outputs), in the order of the blocks, (n_tasks,)."""
+        squares = np.einsum("ij,ij->j", columns, columns)
+        return np.concatenate(
+            [np.sqrt(squares[b.outputs].reshape(b.observations.n_tasks, -1).sum(axis=1)) for b in self.blocks]
+        )
+
     def null_raw(self, block: Block) -> NDArray:
         """Best constant linear predictor of every task of a block, shape (n_outputs of the block,)."""
         observations, n_outputs = block.observations, block.observations.n_outputs
@@ -207,8 +214,8 @@ class Problem:
         With dual variables ``theta = -slopes`` and any c in [0, 1] such that ``c |G|_op <= alpha``,
         ``dual(c) = sum -loss*(-c theta) - c^2 (penalties' dual cost of G)`` is a lower bound of the optimum.
         """
-        norm = spectral_norm(gradient)
-        limit = 1.0 if norm <= self.penalties.shared else self.penalties.shared / norm
+        norms = self.task_norms(gradient) if self.penalties.is_group else np.zeros(0)
+        limit = self.penalties.dual_limit(gradient, norms)
         ridge_cost = self.penalties.dual_cost(gradient, self.shares_common)
         losses = [_dual_of_block(block, slope) for block, slope in zip(self.blocks, slopes, strict=True)]
 

@@ -25,16 +25,28 @@ class Penalties:
     ----------
     shared, common, own : float in (0, inf]
         ``alpha``, ``alpha_common`` and ``alpha_own``.
+    own : float or ndarray of shape (n_outputs,)
+        As an array, a strength for every output.
+    is_group : bool
+        Whether ``alpha_own sum_t |E_t|`` (Frobenius norm of each task's own part) stands in place of the ridge.
+        Solvers know the ridge only; this decides the certificate.
     """
 
     shared: float
     common: float = np.inf
-    own: float = np.inf
+    own: float | NDArray = np.inf
+    is_group: bool = False
+
+    @property
+    def has_own(self) -> bool:
+        """Whether any output has an own part."""
+        return bool(np.any(np.isfinite(self.own)))
 
     @property
     def reference(self) -> float:
         """The strength in whose units the solver works: columns are scaled so that all share it."""
-        return next(strength for strength in (self.shared, self.common, self.own, 1.0) if np.isfinite(strength))
+        strengths = (self.shared, self.common, float(np.min(self.own)), 1.0)
+        return next(strength for strength in strengths if np.isfinite(strength))
 
     @property
     def common_factor(self) -> float:
@@ -42,18 +54,29 @@ class Penalties:
         return float(np.sqrt(self.reference / self.common))
 
     @property
-    def own_factor(self) -> float:
+    def own_factor(self) -> float | NDArray:
         """As `common_factor`, for the own parts."""
-        return float(np.sqrt(self.reference / self.own))
+        return np.sqrt(self.reference / self.own)
 
     def dual_cost(self, gradient: NDArray, shares_common: NDArray) -> float:
-        """``|G|_F^2 / (2 alpha_own) + |sum_t G_t|^2 / (2 alpha_common)``, absent parts being zero."""
+        """``|G|_F^2 / (2 alpha_own) + |sum_t G_t|^2 / (2 alpha_common)``, absent parts and a group norm being zero."""
         cost = 0.0
-        if np.isfinite(self.own):
-            cost += float(np.sum(gradient**2)) / (2.0 * self.own)
+        if self.has_own and not self.is_group:
+            cost += float(np.sum(gradient**2 / (2.0 * self.own)))
         if np.isfinite(self.common):
             cost += float(np.sum(gradient[:, shares_common].sum(axis=1) ** 2)) / (2.0 * self.common)
         return cost
+
+    def dual_limit(self, gradient: NDArray, task_norms: NDArray) -> float:
+        """Largest c <= 1 for which ``c G`` is in the domain of the conjugates.
+
+        ``c |G|_op <= alpha`` for the trace norm, and ``c |G_t|_F <= alpha_own`` for a group norm on own parts:
+        the conjugate of ``alpha_own |E_t|`` is zero up to there and infinite beyond.
+        """
+        excess = spectral_norm(gradient) / max(self.shared, 1e-300)
+        if self.is_group:
+            excess = max(excess, float(np.max(task_norms / self.own, initial=0.0)))
+        return 1.0 if excess <= 1.0 else 1.0 / excess
 
 
 def leading_left_vectors(matrix: NDArray, n_vectors: int) -> tuple[NDArray, NDArray]:

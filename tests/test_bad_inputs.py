@@ -350,6 +350,10 @@ BAD_FITS = {
         LowRankClassifier(factor_prior="normal"), X, LABELS, None,
         "The parameter 'factor_prior' of LowRankClassifier must be 'ridge' or 'learned'; got 'normal'.",
     ),
+    "unknown own_penalty": (
+        LowRankRegressor(alpha_own=1.0, own_penalty="lasso"), X, NUMBERS, None,
+        "The parameter 'own_penalty' of LowRankRegressor must be 'ridge' or 'group'; got 'lasso'.",
+    ),
     "unknown scale_targets": (
         LowRankRegressor(scale_targets="unit"), X, NUMBERS, None,
         "The parameter 'scale_targets' of LowRankRegressor must be 'std', 'residual' or None; got 'unit'.",

@@ -15,6 +15,7 @@ ESTIMATORS = [
     LowRankMultiTask(scale_targets="residual", factor_prior="learned"),
     LowRankRegressor(factor_prior="learned"),
     LowRankClassifier(factor_prior="learned"),
+    LowRankMultiTask(alpha_own=0.05, own_penalty="group"),
 ]
 
 # What parametrize_with_checks would collect; written out because pytest refuses the generator of scikit-learn 1.6.

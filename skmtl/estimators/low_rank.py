@@ -35,7 +35,7 @@ class LowRankModel(JointLinearModel):
         """Fit at these values of the tuned parameters; everything else is as the constructor says."""
         return fit_jointly(
             data,
-            Strengths(alpha, alpha_common, alpha_own),
+            Strengths(alpha, alpha_common, alpha_own, getattr(self, "own_penalty", "ridge")),
             n_components=n_components,
             factor_prior=self.factor_prior,
             with_spread=self._keeps_spread,

@@ -28,12 +28,16 @@ class LowRankClassifier(LowRankModel, ClassifierMixin, BaseEstimator):
         Ridge strength of one coefficient vector that all tasks with a single output share. None: no common
         part.
     alpha_own : float, default=None
-        Ridge strength of each task's own deviation. None: no own parts.
+        Strength of each task's own deviation. None: no own parts.
     factor_prior : {"ridge", "learned"}, default="ridge"
         "ridge": factors shrink to zero, all by the same strength. "learned": after the fit, mean and covariance
         of the factors are estimated from all tasks, and the factors recomputed under this prior. It pays with
         many tasks of few rows, spares much of the tuning of `alpha`, and covers what all tasks have in common.
         The classes of a task, none of which is special, have mean zero and share the covariance.
+    own_penalty : {"ridge", "group"}, default="ridge"
+        "ridge": every task has an own part, under ``alpha_own / 2 |E|^2``. "group": the penalty is ``alpha_own``
+        times the sum over tasks of |E_t|, for a few tasks that do not belong with the others: only these have an
+        own part, those of all others are exactly zero. It takes about ten fits in place of one.
     task_weight : "balanced" or dict of {task: weight}, default=None
         None: every observation counts once. "balanced": every task counts once. A dict: factors on all
         observations of a task, 1 for tasks that are not named.
@@ -155,6 +159,7 @@ class LowRankClassifier(LowRankModel, ClassifierMixin, BaseEstimator):
         alpha_common: float | None = None,
         alpha_own: float | None = None,
         factor_prior: str = "ridge",
+        own_penalty: str = "ridge",
         task_weight: Any = None,
         class_weight: Any = None,
         n_init: int = 1,
@@ -172,6 +177,7 @@ class LowRankClassifier(LowRankModel, ClassifierMixin, BaseEstimator):
         self.alpha_common = alpha_common
         self.alpha_own = alpha_own
         self.factor_prior = factor_prior
+        self.own_penalty = own_penalty
         self.task_weight = task_weight
         self.class_weight = class_weight
         self.n_init = n_init

@@ -235,7 +235,7 @@ def _curvature_solve(problem: Problem, preconditioner: Preconditioner, point: Po
     factor_gram = point.factors.T @ point.factors
     if point.own_scores is not None:
         # What the basis misses, own parts take up in part.
-        preconditioner = preconditioner.relieved(problem.penalties.own)
+        preconditioner = preconditioner.relieved(float(np.min(problem.penalties.own)))
 
     def solve(columns: NDArray) -> NDArray:
         basis = preconditioner.solve(columns[:, :p], factor_gram, alpha)

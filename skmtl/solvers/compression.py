@@ -184,11 +184,12 @@ def compress_complete(
     rows, targets = rows[0], targets[0]
     constant = 0.5 * float(np.sum(per_task * np.maximum(squares / scales**2 - np.sum(targets**2, axis=0), 0.0)))
     weights: NDArray | float = float(per_task[0])
-    if np.isfinite(penalties.own):
+    if penalties.has_own:
         values, vectors = np.linalg.eigh(rows @ rows.T)
         rows, targets = vectors.T @ rows, vectors.T @ targets
-        damping = penalties.own / (np.maximum(values, 0.0)[:, np.newaxis] * per_task + penalties.own)
-        if np.all(per_task == per_task[0]):
+        # 1 where a strength is infinite.
+        damping = 1.0 / (1.0 + np.maximum(values, 0.0)[:, np.newaxis] * (per_task / penalties.own))
+        if np.all(per_task == per_task[0]) and np.ndim(penalties.own) == 0:
             root = np.sqrt(damping[:, :1])
             rows, targets = rows * root, targets * root
         else:
@@ -222,7 +223,7 @@ def compress_labelled(data: TaskData, block: Block, penalties: Penalties, fit_in
         centres, means = np.zeros((1, n_features)), np.zeros(n_tasks)
         rows, targets = X * roots[:, np.newaxis], block.y * roots
     constant, between = 0.0, None
-    if fit_intercept and not np.isfinite(penalties.own):
+    if fit_intercept and not penalties.has_own:
         spread = centres - totals @ centres / totals.sum()
         between = (spread * totals[:, np.newaxis]).T @ spread
     if is_long(data):
@@ -232,8 +233,8 @@ def compress_labelled(data: TaskData, block: Block, penalties: Penalties, fit_in
         constant = 0.5 * float(np.sum(np.maximum(squares - np.sum(small_targets**2, axis=(1, 2)), 0.0)))
         rows, targets = small_rows.reshape(-1, n_features), small_targets.ravel()
         offsets = np.arange(n_tasks + 1) * n_features
-    if np.isfinite(penalties.own):
-        rows, targets = _whiten(rows, targets, offsets, penalties.own)
+    if penalties.has_own:
+        rows, targets = _whiten(rows, targets, offsets, np.broadcast_to(penalties.own, n_tasks))
     listed = ListedObservations(len(rows), np.arange(len(rows)), offsets)
     compressed = replace(block, observations=listed, y=targets, weights=1.0)
     problem = Problem(FeatureMatrix(rows), (compressed,), replace(penalties, own=np.inf), False, constant, between)
@@ -294,18 +295,22 @@ def _factor_moments(grams: NDArray, moments: NDArray) -> tuple[NDArray, NDArray]
     return rows, targets
 
 
-def _whiten(rows: NDArray, targets: NDArray, offsets: NDArray, alpha_own: float) -> tuple[NDArray, NDArray]:
+def _whiten(rows: NDArray, targets: NDArray, offsets: NDArray, strengths: NDArray) -> tuple[NDArray, NDArray]:
     """Multiply every task's rows by ``K^-1/2``; tasks of equal size are worked on together."""
     rows, targets = rows.copy(), targets.copy()
     sizes = np.diff(offsets)
     for size in np.unique(sizes):
-        places = offsets[:-1][sizes == size][:, np.newaxis] + np.arange(size)
+        # Tasks without an own part stay as they are.
+        here = (sizes == size) & np.isfinite(strengths)
+        places, ridges = offsets[:-1][here][:, np.newaxis] + np.arange(size), strengths[here]
         # About 100 MB of kernels at a time.
         step = max(1, int(1.2e7 // size**2))
         for start in range(0, len(places), step):
             part = places[start : start + step]
             stack = np.concatenate([rows[part], targets[part][:, :, np.newaxis]], axis=2)
-            kernel = np.eye(size) + stack[:, :, :-1] @ np.swapaxes(stack[:, :, :-1], 1, 2) / alpha_own
+            kernel = stack[:, :, :-1] @ np.swapaxes(stack[:, :, :-1], 1, 2)
+            kernel /= ridges[start : start + step, np.newaxis, np.newaxis]
+            kernel += np.eye(size)
             stack = np.linalg.solve(np.linalg.cholesky(kernel), stack)
             rows[part], targets[part] = stack[:, :, :-1], stack[:, :, -1]
     return rows, targets

@@ -67,7 +67,7 @@ class Formulation:
     centre : ndarray of shape (n_features,), or None
         What was subtracted from the rows before `directions`.
     compressed : Compressed or None
-    alpha_own : float
+    alpha_own : float or ndarray of shape (n_outputs,)
     is_scarce : bool
         Whether tasks observe fewer rows than there are (dense) features: then local optima are real.
     """
@@ -80,7 +80,7 @@ class Formulation:
     directions: NDArray | None = None
     centre: NDArray | None = None
     compressed: Compressed | None = None
-    alpha_own: float = np.inf
+    alpha_own: float | NDArray = np.inf
     is_scarce: bool = False
 
 
@@ -88,15 +88,17 @@ def formulate(
     data: TaskData,
     alpha: float,
     alpha_common: float | None,
-    alpha_own: float | None,
+    alpha_own: float | NDArray | None,
     fit_intercept: bool,
     scale_targets: ScaleTargets,
     moments: Moments | None = None,
 ) -> Formulation:
-    """Choose the formulation by the data at hand; `moments` stand for the rows of complete squared targets."""
-    penalties = Penalties(
-        alpha, np.inf if alpha_common is None else alpha_common, np.inf if alpha_own is None else alpha_own
-    )
+    """Choose the formulation by the data at hand; `moments` stand for the rows of complete squared targets.
+
+    An array for `alpha_own` (n_tasks,) is a strength for every task, infinity for those without an own part.
+    """
+    own_by_task = np.inf if alpha_own is None else alpha_own
+    penalties = Penalties(alpha, np.inf if alpha_common is None else alpha_common, own_by_task)
     # Own parts are eliminated row by row, which squared losses on dense rows of their own allow.
     eliminates_own = (
         alpha_own is not None and not sparse.issparse(data.X) and all(task.kind == "regression" for task in data.tasks)
@@ -115,6 +117,9 @@ def formulate(
         problem = compressed.problem
     else:
         blocks, scales = make_blocks(data, scale_targets, np.nan if pool_scales else None)
+        if np.ndim(own_by_task):
+            by_output = [np.repeat(np.asarray(own_by_task)[b.tasks], b.observations.n_outputs) for b in blocks]
+            penalties = replace(penalties, own=np.concatenate(by_output))
         if (
             len(blocks) == 1
             and blocks[0].loss.is_quadratic
@@ -161,7 +166,7 @@ def restore(formulation: Formulation, point: Point, n_columns: int) -> Solution:
     common = point.basis[:, k] * problem.penalties.common_factor if has_common else None
     own = None
     coef = point.basis @ point.factors.T
-    if np.isfinite(formulation.alpha_own):
+    if np.isfinite(formulation.alpha_own).any():
         if point.own is None:
             own = -problem.coefficient_gradient(point.slopes) / formulation.alpha_own
         else:
@@ -236,8 +241,10 @@ def point_of(formulation: Formulation, solution: Solution) -> Point:
             intercepts = intercepts + problem.X.centre @ inside(coef)
         intercepts = intercepts / formulation.intercept_scales
     point = Point(basis, problem.X.times(basis), factors, intercepts, k, solution.objective)
-    if np.isfinite(problem.penalties.own):
+    if problem.penalties.has_own:
         assert solution.own is not None
         own = inside(solution.own[:, order]) / formulation.output_scales
-        point.own, point.own_raw = own / problem.penalties.own_factor, problem.own_raw(own)
+        factor = np.broadcast_to(problem.penalties.own_factor, own.shape)
+        point.own = np.divide(own, factor, out=np.zeros_like(own), where=factor > 0)
+        point.own_raw = problem.own_raw(own)
     return point

@@ -10,13 +10,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skmtl.penalties import Penalties
 from skmtl.solvers.alternating import Prepared, Report, prepare, solve_prepared
-from skmtl.solvers.build import ScaleTargets
+from skmtl.solvers.build import ScaleTargets, make_blocks, make_problem
 from skmtl.solvers.compression import Moments, complete_moments, is_complete_squared
 from skmtl.solvers.factor_prior import refit_factors
-from skmtl.solvers.formulation import Formulation, formulate, point_of, restore
+from skmtl.solvers.formulation import Formulation, describe, formulate, point_of, restore
+from skmtl.solvers.group_own import solve_group
 from skmtl.solvers.noise import N_ROUNDS, estimate_noise, likelihood_counts, residual_scales
 from skmtl.solvers.predictive import shared_spread, task_spread
 from skmtl.solvers.solution import FactorPrior, Solution
@@ -26,16 +28,24 @@ from skmtl.tasks import TaskData
 
 @dataclass(frozen=True)
 class Strengths:
-    """The penalties of a fit as the user gives them; a part that is None is absent."""
+    """The penalties of a fit as the user gives them; a part that is None is absent.
+
+    `own_penalty` is "ridge" or "group".
+    """
 
     alpha: float
     alpha_common: float | None = None
     alpha_own: float | None = None
+    own_penalty: str = "ridge"
+
+    @property
+    def is_group(self) -> bool:
+        return self.own_penalty == "group" and self.alpha_own is not None
 
     @property
     def penalties(self) -> Penalties:
         common, own = (np.inf if a is None else a for a in (self.alpha_common, self.alpha_own))
-        return Penalties(self.alpha, common, own)
+        return Penalties(self.alpha, common, own, self.is_group)
 
 
 def fit_jointly(
@@ -78,13 +88,13 @@ def fit_jointly(
         for _ in range(N_ROUNDS):
             n_iter += last.n_iter
             scales = residual_scales(last.solution, spread)
-            last = solver.solve(scales, start=last.solution, **options)
+            last = solver.solve(scales, start=last.solution, eta=last.eta, **options)
         last = last.with_earlier_steps(n_iter)
     formulation, solution = last.prepared.formulation, last.solution
     if factor_prior == "learned":
         solution = with_learned_prior(data, solution, formulation)
     if with_spread and last.sums is not None:
-        penalties = strengths.penalties
+        penalties = last.penalties
         shared = shared_spread(data, solution, penalties, formulation, last.prepared.preconditioner)
         tasks = task_spread(data, solution, last.sums, shared, formulation, penalties, fit_intercept)
         solution = replace(solution, spread=tasks)
@@ -101,7 +111,8 @@ def with_learned_prior(data: TaskData, solution: Solution, formulation: Formulat
     return replace(
         solution,
         factors=learned.factors,
-        own=learned.own,
+        # Where a group norm has left no task an own part, the zeros stay.
+        own=solution.own if learned.own is None else learned.own,
         coef=learned.coef,
         intercept=learned.intercept,
         prior=prior,
@@ -112,7 +123,7 @@ def with_noise(
     data: TaskData,
     prepared: Prepared,
     solution: Solution,
-    strengths: Strengths,
+    penalties: Penalties,
     fit_intercept: bool,
     moments: Moments | None,
 ) -> tuple[Solution, TaskSums | None]:
@@ -127,18 +138,29 @@ def with_noise(
         sums = sums_of_moments(moments, solution, fit_intercept)
     if sums is None:
         return solution, None
-    curvature, penalties = prepared.preconditioner, strengths.penalties
-    noise = estimate_noise(data, sums, solution, penalties, curvature, fit_intercept=fit_intercept)
+    noise = estimate_noise(data, sums, solution, penalties, prepared.preconditioner, fit_intercept=fit_intercept)
     return replace(solution, noise=noise), sums
 
 
 @dataclass(frozen=True)
 class _Round:
-    """One fit, what it was made of, and the sums of its regression tasks (None without any)."""
+    """One fit and what it was made of.
+
+    Attributes
+    ----------
+    penalties : Penalties
+        The ridges that the solution is the optimum of; with a group norm, an array of own strengths (n_tasks,).
+    sums : TaskSums or None
+        Of the regression tasks; None without any.
+    eta : ndarray of shape (n_tasks,) or None
+        Reciprocal own strengths under a group norm.
+    """
 
     solution: Solution
     prepared: Prepared
-    sums: TaskSums | None
+    penalties: Penalties
+    sums: TaskSums | None = None
+    eta: NDArray | None = None
 
     @property
     def n_iter(self) -> int:
@@ -160,22 +182,48 @@ class _Solver:
     fit_intercept: bool
     moments: Moments | None
 
-    def solve(self, scale_targets: ScaleTargets, **options: Any) -> _Round:
-        """One fit under given scales, and its noise."""
-        strengths, data = self.strengths, self.data
+    def solve(self, scale_targets: ScaleTargets, eta: NDArray | None = None, **options: Any) -> _Round:
+        """One fit under given scales, and its noise; `eta` is where the own strengths of a group norm begin."""
+        if self.strengths.is_group:
+            found = self._solve_group(scale_targets, eta, **options)
+        else:
+            found = self._solve_ridge(scale_targets, self.strengths.alpha_own, **options)
+        solution, sums = with_noise(
+            self.data, found.prepared, found.solution, found.penalties, self.fit_intercept, self.moments
+        )
+        return replace(found, solution=solution, sums=sums)
+
+    def _solve_ridge(self, scale_targets: ScaleTargets, alpha_own: float | NDArray | None, **options: Any) -> _Round:
+        alpha, alpha_common = self.strengths.alpha, self.strengths.alpha_common
         formulation = formulate(
-            data,
-            strengths.alpha,
-            strengths.alpha_common,
-            strengths.alpha_own,
-            self.fit_intercept,
-            scale_targets,
-            self.moments,
+            self.data, alpha, alpha_common, alpha_own, self.fit_intercept, scale_targets, self.moments
         )
         prepared = prepare(formulation)
-        solution = solve_prepared(prepared, alpha=strengths.alpha, alpha_common=strengths.alpha_common, **options)
-        solution, sums = with_noise(data, prepared, solution, strengths, self.fit_intercept, self.moments)
-        return _Round(solution, prepared, sums)
+        solution = solve_prepared(prepared, alpha=alpha, alpha_common=alpha_common, **options)
+        penalties = self.strengths.penalties
+        if alpha_own is not None:
+            penalties = replace(penalties, own=alpha_own, is_group=False)
+        return _Round(solution, prepared, penalties)
+
+    def _solve_group(
+        self, scale_targets: ScaleTargets, eta: NDArray | None, start: Solution | None = None, **options: Any
+    ) -> _Round:
+        strengths, data = self.strengths, self.data
+        n_iter = 0
+
+        def fit(own: NDArray, start: Solution | None) -> tuple[Solution, _Round]:
+            nonlocal n_iter
+            found = self._solve_ridge(scale_targets, own, start=start, **options)
+            n_iter += found.n_iter
+            if found.solution.own is None:
+                solution = replace(found.solution, own=np.zeros_like(found.solution.coef))
+                found = replace(found, solution=solution)
+            return found.solution, found
+
+        blocks, scales = make_blocks(data, scale_targets, None if strengths.alpha_common is None else np.nan)
+        plain = describe(make_problem(data, blocks, strengths.penalties, self.fit_intercept), data, scales)
+        solution, last, eta = solve_group(plain, fit, start, eta)
+        return replace(last, solution=solution, eta=eta).with_earlier_steps(n_iter - last.n_iter)
 
 
 def _moments(data: TaskData, fit_intercept: bool) -> Moments | None:

@@ -127,7 +127,7 @@ def _task_freedom(
     if solution.own is None:
         return own, _ridge_trace(grams, grams, alpha)
     spectra = own_spectra(data, solution.basis[:, :k], fit_intercept, _MAX_WORK)
-    strengths = np.broadcast_to(penalties.own, n_tasks)
+    strengths = np.broadcast_to(penalties.own, len(data.tasks))[sums.tasks]
     if not spectra:
         if preconditioner is not None:
             values = preconditioner.spectrum(data.n_features)

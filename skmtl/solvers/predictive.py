@@ -64,9 +64,8 @@ def shared_spread(
     curvature = preconditioner
     if formulation.directions is not None and preconditioner.vectors is not None:
         curvature = replace(preconditioner, vectors=formulation.directions @ preconditioner.vectors)
-    is_eliminated = np.isfinite(np.min(formulation.alpha_own)) and not np.isfinite(
-        np.min(formulation.problem.penalties.own)
-    )
+    # Own parts of some tasks only leave the mean curvature all but as it was.
+    is_eliminated = np.ndim(penalties.own) == 0 and penalties.has_own and not formulation.problem.penalties.has_own
     scale = weight_per_task(data) * count_unit(data)
     n_observed = scale * len(data.tasks)
     return SharedSpread(
@@ -101,7 +100,7 @@ def task_spread(
     inflation = 1.0 + np.divide(of_basis, relative, out=np.zeros(n_tasks), where=relative > 0)
     covariances = _factor_covariances(formulation, solution, counts / inflation)
     unit = count_unit(data)
-    has_own = solution.own is not None and bool(np.isfinite(np.min(penalties.own)))
+    has_own = solution.own is not None and penalties.has_own
     return Spread(
         shared,
         sums.counts * unit if fit_intercept else np.full(n_tasks, np.inf),
@@ -208,16 +207,12 @@ def _factor_variances(scores: NDArray, offsets: NDArray, covariances: NDArray) -
 def _own_variances(shared: SharedSpread, X: Any, strengths: NDArray) -> NDArray:
     """``x' (G + strength)^-1 x`` for every task, on average over the tasks' G."""
     distinct, place = np.unique(strengths, return_inverse=True)
-    # What a curvature deflated by own parts of one strength, G strength / (G + strength), says of the inverse.
-    reference = float(np.min(strengths))
 
     def inverse(values: NDArray) -> NDArray:
-        if not shared.is_own_eliminated:
-            return 1.0 / (values + distinct)
-        if not np.isfinite(distinct).all() or len(distinct) > 1:
-            values = values / np.maximum(1.0 - values / reference, 1e-6)
-            return 1.0 / (values + distinct)
-        return np.maximum(1.0 - values / distinct, 0.0) / distinct
+        if shared.is_own_eliminated:
+            # The curvature is G strength / (G + strength) then, and says so exactly.
+            return np.maximum(1.0 - values / distinct, 0.0) / distinct
+        return 1.0 / (values + distinct)
 
     return _quadratic_forms(shared, X, inverse)[:, place.ravel()]
 

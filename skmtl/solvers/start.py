@@ -35,7 +35,7 @@ def null_point(problem: Problem) -> Point:
         value += loss
         slopes.append(slope)
     point = Point(np.zeros((n_features, n_frozen)), empty, factors, intercepts, 0, value, slopes)
-    if np.isfinite(problem.penalties.own):
+    if problem.penalties.has_own:
         point.own = np.zeros((n_features, problem.n_outputs))
         if _eliminates_own(problem):
             point.own_scores = problem.X.centred() * problem.penalties.own_factor
@@ -45,9 +45,12 @@ def null_point(problem: Problem) -> Point:
 
 
 def _eliminates_own(problem: Problem) -> bool:
-    """Whether the systems of all tasks, of as many unknowns as there are features, may be formed."""
-    n_features = problem.X.shape[1]
-    return not problem.X.is_sparse and problem.n_outputs * n_features**2 <= _MAX_OWN_ELEMENTS
+    """Whether the systems of all tasks, of as many unknowns as there are features, may be formed.
+
+    They share one X in the units of own parts, so that all tasks need one strength.
+    """
+    n_features, has_one = problem.X.shape[1], np.ndim(problem.penalties.own) == 0
+    return has_one and not problem.X.is_sparse and problem.n_outputs * n_features**2 <= _MAX_OWN_ELEMENTS
 
 
 def curvature_preconditioner(problem: Problem, point: Point) -> Preconditioner:

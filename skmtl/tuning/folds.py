@@ -186,7 +186,9 @@ class Fold:
     def _with_prior(self, candidate: Candidate, solution: Solution) -> Solution:
         prepared, data = self._prepare(candidate), self._training_data()
         strengths = Strengths(candidate.alpha, candidate.alpha_common, candidate.alpha_own)
-        solution, _ = with_noise(data, prepared, solution, strengths, self._options.fit_intercept, self._moments)
+        solution, _ = with_noise(
+            data, prepared, solution, strengths.penalties, self._options.fit_intercept, self._moments
+        )
         formulation = prepared.formulation
         # The formulation is that of other values of alpha and alpha_common.
         penalties = replace(strengths.penalties, own=formulation.problem.penalties.own)
