@@ -1,0 +1,125 @@
+"""The best groups for a given number of groups and rank: expectation maximisation from several starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp, softmax
+from sklearn.cluster import SpectralClustering
+
+from skmtl.relatedness.subspaces import Factors, Reduced, factors, update_bases
+
+#: Steps of one start; the first of them soften the assignment, so that no group settles too early.
+_MAX_STEPS = 40
+_SOFT_STEPS = 8
+_SOFTEST = 3.0
+#: A start ends when the log posterior rises by less than this per task.
+_TOLERANCE = 1e-3
+#: Size of a basis before its first step, on the scale of the standardised targets.
+_FIRST_SIZE = 0.3
+#: Largest rank of the joint model whose coefficients the starts are read from.
+_JOINT_RANK = 10
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """Bases, what they make of every task, and how probable that is.
+
+    Attributes
+    ----------
+    bases : ndarray of shape (n_groups, q, r)
+    factors : Factors
+    share : ndarray of shape (n_tasks, n_groups)
+        Probability that a task is of a group.
+    objective : float
+        Log posterior.
+    """
+
+    bases: NDArray
+    factors: Factors
+    share: NDArray
+    objective: float
+
+    @property
+    def labels(self) -> NDArray:
+        """The most probable group of every task."""
+        return self.factors.log_likelihood.argmax(axis=1)
+
+    def coefficients(self, data: Reduced) -> NDArray:
+        """Expected coefficients (n_outputs, q), averaged over the groups that a task may be of, own parts included."""
+        of = data.task_of_output
+        weighted = self.factors.mean * self.share[of][..., np.newaxis]
+        n_groups, q, r = self.bases.shape
+        shared = weighted.reshape(len(of), -1) @ self.bases.transpose(0, 2, 1).reshape(n_groups * r, q)
+        if not data.own.any():
+            return shared
+        # The posterior mean of an own part, given the shared one.
+        return shared + data.own[of, np.newaxis] * (data.cross - np.einsum("oij,oj->oi", data.gram[of], shared))
+
+
+def cluster(
+    data: Reduced, n_groups: int, rank: int, precision: float, random_state: np.random.RandomState, n_random: int = 2
+) -> Clustering:
+    """The most probable of several starts: spectral ones and random ones."""
+    if n_groups == 1:
+        return _ascend(data, np.ones((data.n_tasks, 1)), rank, precision)
+    starts = _starts(data, n_groups, rank, precision, random_state, n_random)
+    ascents = [_ascend(data, np.eye(n_groups)[labels], rank, precision) for labels in starts]
+    return max(ascents, key=lambda ascent: ascent.objective)
+
+
+def _ascend(data: Reduced, share: NDArray, rank: int, precision: float) -> Clustering:
+    """Expectation maximisation from an assignment."""
+    n_groups = share.shape[1]
+    bases = np.stack([_leading(data.cross * one[data.task_of_output, np.newaxis], rank) for one in share.T])
+    found = factors(data, bases)
+    before = -np.inf
+    for step in range(_MAX_STEPS):
+        softness = max(1.0, _SOFTEST * (1.0 - step / _SOFT_STEPS)) if n_groups > 1 else 1.0
+        share = softmax(found.log_likelihood / softness, axis=1)
+        bases = update_bases(data, found, share, precision)
+        found = factors(data, bases)
+        objective = _log_posterior(found, bases, precision)
+        if step > _SOFT_STEPS and objective - before < _TOLERANCE * data.n_tasks:
+            break
+        before = objective
+    share = softmax(found.log_likelihood, axis=1)
+    return Clustering(bases, found, share, _log_posterior(found, bases, precision))
+
+
+def _log_posterior(found: Factors, bases: NDArray, precision: float) -> float:
+    likelihood = logsumexp(found.log_likelihood, axis=1).sum()
+    return float(likelihood - 0.5 * precision * np.sum(bases**2))
+
+
+def _leading(cross: NDArray, rank: int) -> NDArray:
+    """Leading directions (q, rank) of the tasks' gradients, in the size of a first basis."""
+    left = np.linalg.svd(cross.T, full_matrices=False)[0][:, :rank]
+    return _FIRST_SIZE * np.pad(left, ((0, 0), (0, rank - left.shape[1])))
+
+
+def _starts(
+    data: Reduced, n_groups: int, rank: int, precision: float, random_state: np.random.RandomState, n_random: int
+) -> list[NDArray]:
+    """First assignments, each of shape (n_tasks,).
+
+    One low-rank model of all tasks takes most of the noise out of their coefficients. Of tasks from independent
+    subspaces, the projection onto the row space of the coefficients vanishes between groups (Costeira & Kanade 1998);
+    where subspaces overlap or the rank is uncertain, squared correlations are the safer guide. Both are tried.
+    """
+    of = data.task_of_output
+    joint = _ascend(data, np.ones((data.n_tasks, 1)), min(n_groups * rank, _JOINT_RANK, len(of)), precision)
+    coefficients = joint.coefficients(data)
+    directions = coefficients / np.maximum(np.linalg.norm(coefficients, axis=1, keepdims=True), 1e-12)
+    left = np.linalg.svd(directions, full_matrices=False)[0][:, : n_groups * rank]
+    starts = []
+    for vectors in (directions, left):
+        likeness = data.of_tasks(data.of_tasks((vectors @ vectors.T) ** 2).T) + 1e-6
+        for _ in range(2):
+            seed = random_state.randint(np.iinfo(np.int32).max)
+            spectral = SpectralClustering(n_groups, affinity="precomputed", random_state=seed)
+            starts.append(spectral.fit_predict(likeness))
+    starts += [random_state.randint(n_groups, size=data.n_tasks) for _ in range(n_random)]
+    return starts
