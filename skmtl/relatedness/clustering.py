@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp, softmax
 from sklearn.cluster import SpectralClustering
 
 from skmtl.relatedness.subspaces import Factors, Reduced, factors, update_bases
 
-#: Steps of one start; the first of them soften the assignment, so that no group settles too early.
+#: Steps of one start: the first soften the assignment, so that no group settles too early.
 _MAX_STEPS = 40
 _SOFT_STEPS = 8
 _SOFTEST = 3.0
@@ -19,6 +18,8 @@ _SOFTEST = 3.0
 _TOLERANCE = 1e-3
 #: Size of a basis before its first step, on the scale of the standardised targets.
 _FIRST_SIZE = 0.3
+#: Starts that go on after those.
+_N_FINISHED = 2
 #: Largest rank of the joint model whose coefficients the starts are read from.
 _JOINT_RANK = 10
 
@@ -62,35 +63,47 @@ class Clustering:
 def cluster(
     data: Reduced, n_groups: int, rank: int, precision: float, random_state: np.random.RandomState, n_random: int = 2
 ) -> Clustering:
-    """The most probable of several starts: spectral ones and random ones."""
+    """The most probable of several starts: spectral ones and random ones.
+
+    After a few steps only the most promising of them go on.
+    """
     if n_groups == 1:
-        return _ascend(data, np.ones((data.n_tasks, 1)), rank, precision)
+        return _ascend(data, _first_bases(data, np.ones((data.n_tasks, 1)), rank), precision, soft=False)
     starts = _starts(data, n_groups, rank, precision, random_state, n_random)
-    ascents = [_ascend(data, np.eye(n_groups)[labels], rank, precision) for labels in starts]
+    begun = [_ascend(data, _first_bases(data, np.eye(n_groups)[labels], rank), precision, True) for labels in starts]
+    begun.sort(key=lambda ascent: -ascent.objective)
+    ascents = [_ascend(data, ascent.bases, precision, soft=False) for ascent in begun[:_N_FINISHED]]
     return max(ascents, key=lambda ascent: ascent.objective)
 
 
-def _ascend(data: Reduced, share: NDArray, rank: int, precision: float) -> Clustering:
-    """Expectation maximisation from an assignment."""
-    n_groups = share.shape[1]
-    bases = np.stack([_leading(data.cross * one[data.task_of_output, np.newaxis], rank) for one in share.T])
+def _ascend(data: Reduced, bases: NDArray, precision: float, soft: bool) -> Clustering:
+    """Expectation maximisation: a few steps with softened assignments, or as many as it takes."""
     found = factors(data, bases)
     before = -np.inf
-    for step in range(_MAX_STEPS):
-        softness = max(1.0, _SOFTEST * (1.0 - step / _SOFT_STEPS)) if n_groups > 1 else 1.0
-        share = softmax(found.log_likelihood / softness, axis=1)
-        bases = update_bases(data, found, share, precision)
+    for step in range(_SOFT_STEPS if soft else _MAX_STEPS):
+        softness = max(1.0, _SOFTEST * (1.0 - step / _SOFT_STEPS)) if soft else 1.0
+        bases = update_bases(data, found, _shares(found.log_likelihood / softness), precision)
         found = factors(data, bases)
         objective = _log_posterior(found, bases, precision)
-        if step > _SOFT_STEPS and objective - before < _TOLERANCE * data.n_tasks:
+        if not soft and objective - before < _TOLERANCE * data.n_tasks:
             break
         before = objective
-    share = softmax(found.log_likelihood, axis=1)
-    return Clustering(bases, found, share, _log_posterior(found, bases, precision))
+    return Clustering(bases, found, _shares(found.log_likelihood), _log_posterior(found, bases, precision))
+
+
+def _shares(log_likelihood: NDArray) -> NDArray:
+    """Probability of every group for every task, all groups being as likely beforehand."""
+    share = np.exp(log_likelihood - log_likelihood.max(axis=1, keepdims=True))
+    return share / share.sum(axis=1, keepdims=True)
+
+
+def _first_bases(data: Reduced, share: NDArray, rank: int) -> NDArray:
+    return np.stack([_leading(data.cross * one[data.task_of_output, np.newaxis], rank) for one in share.T])
 
 
 def _log_posterior(found: Factors, bases: NDArray, precision: float) -> float:
-    likelihood = logsumexp(found.log_likelihood, axis=1).sum()
+    most = found.log_likelihood.max(axis=1)
+    likelihood = np.sum(most + np.log(np.exp(found.log_likelihood - most[:, np.newaxis]).sum(axis=1)))
     return float(likelihood - 0.5 * precision * np.sum(bases**2))
 
 
@@ -110,16 +123,15 @@ def _starts(
     where subspaces overlap or the rank is uncertain, squared correlations are the safer guide. Both are tried.
     """
     of = data.task_of_output
-    joint = _ascend(data, np.ones((data.n_tasks, 1)), min(n_groups * rank, _JOINT_RANK, len(of)), precision)
-    coefficients = joint.coefficients(data)
+    everyone = _first_bases(data, np.ones((data.n_tasks, 1)), min(n_groups * rank, _JOINT_RANK, len(of)))
+    coefficients = _ascend(data, everyone, precision, soft=False).coefficients(data)
     directions = coefficients / np.maximum(np.linalg.norm(coefficients, axis=1, keepdims=True), 1e-12)
     left = np.linalg.svd(directions, full_matrices=False)[0][:, : n_groups * rank]
     starts = []
     for vectors in (directions, left):
         likeness = data.of_tasks(data.of_tasks((vectors @ vectors.T) ** 2).T) + 1e-6
-        for _ in range(2):
-            seed = random_state.randint(np.iinfo(np.int32).max)
-            spectral = SpectralClustering(n_groups, affinity="precomputed", random_state=seed)
-            starts.append(spectral.fit_predict(likeness))
+        # Clusters are read off the pivots of a QR decomposition (Damle, Minden & Ying 2019): nothing random.
+        spectral = SpectralClustering(n_groups, affinity="precomputed", assign_labels="cluster_qr", random_state=0)
+        starts.append(spectral.fit_predict(likeness))
     starts += [random_state.randint(n_groups, size=data.n_tasks) for _ in range(n_random)]
     return starts

@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 from sklearn.utils import check_random_state
 
 from skmtl.relatedness.clustering import Clustering, cluster
 from skmtl.relatedness.coordinates import feature_coordinates
 from skmtl.relatedness.evidence import (
-    Evidence,
     centre,
     in_order_of_names,
     read_tasks,
@@ -23,6 +21,7 @@ from skmtl.relatedness.evidence import (
     sum_moments,
 )
 from skmtl.relatedness.held_out import Fold, folds
+from skmtl.relatedness.loners import loners
 from skmtl.relatedness.subspaces import Reduced, without_own_part
 from skmtl.relatedness.variance import own_variances
 from skmtl.tasks import TaskData
@@ -38,9 +37,8 @@ _RANKS = (1, 2, 3, 4)
 _OWN_SHARE = 0.2
 #: Random starts of the last fit.
 _N_RANDOM = 10
-#: A task leaves its group where that predicts worse than the task alone, by a test over folds of this level for
-#: all tasks together.
-_LEVEL = 0.05
+#: How many standard errors worse than the best a smaller number of groups may be.
+_TOLERATED = 0.5
 
 
 @dataclass(frozen=True, repr=False)
@@ -109,9 +107,9 @@ def group_tasks(
     """Tasks into groups that belong together: tasks of one group share a subspace of coefficients.
 
     Tasks of one group need not be alike in pairs: what they have in common is a low-rank basis, the very thing that a
-    joint model learns. Where no number of groups is given, it is the smallest whose held-out error is within one
-    standard error of the best; one group where all belong together. A task that its group predicts worse than
-    its own labels alone would then stands alone.
+    joint model learns. Where no number of groups is given, it is the smallest whose held-out error is within half a
+    standard error of the best; one group where all belong together. A task whose labels are clearly more likely
+    alone than under what the others of its group have in common then becomes a group of its own.
 
     Parameters
     ----------
@@ -219,11 +217,12 @@ def _grouped(
         search.try_numbers(min(_MAX_GROUPS, len(data.tasks) // 2))
     model = search.best(within_error=n_groups is None)
     evidence = centre(sum_moments(outputs, Z), outputs.task_of_output)
-    reduced = without_own_part(evidence, model.own_share * own_variances(evidence, row_norm))
+    own = own_variances(evidence, row_norm)
+    reduced = without_own_part(evidence, model.own_share * own)
     found = cluster(reduced, model.n_groups, model.rank, row_norm, rng, _N_RANDOM)
     labels = found.labels
     if n_groups is None:
-        alone = search.better_alone(model)
+        alone = loners(evidence, own, found, labels, row_norm)
         labels = np.where(alone, model.n_groups + np.arange(len(labels)), labels)
     else:
         labels = _without_empty_groups(labels, found)
@@ -307,7 +306,7 @@ class _Search:
     def best(self, within_error: bool) -> _Model:
         """The best model of the smallest number of groups that is not clearly worse than the best of all."""
         differences = self._differences()
-        good = [m for m, (difference, error) in differences.items() if not within_error or difference <= error]
+        good = [m for m, (difference, error) in differences.items() if not within_error or difference <= _TOLERATED * error]
         n_groups = min(model.n_groups for model in good)
         return min((m for m in self.errors if m.n_groups == n_groups), key=self.loss)
 
@@ -317,19 +316,6 @@ class _Search:
         for model in sorted(self.errors, key=self.loss, reverse=True):
             kept[model.n_groups, model.rank] = (self.loss(model), *differences[model])
         return [(*key, *kept[key]) for key in sorted(kept)]
-
-    def better_alone(self, model: _Model) -> NDArray:
-        """Which tasks are predicted clearly better by a ridge model of their own labels, bool (n_tasks,)."""
-        rows = [_alone(fold.evidence, own) for fold, own in zip(self.parts, self.own)]
-        gain = self.errors[model] - self._by_fold(rows)
-        error = gain.std(axis=0, ddof=1) * np.sqrt(len(gain))
-        return gain.sum(axis=0) > stats.t.isf(_LEVEL / self.n_tasks, len(gain) - 1) * error
-
-
-def _alone(evidence: Evidence, own: NDArray) -> NDArray:
-    """Coefficients (n_outputs, q) of every task by itself: the own part is all there is."""
-    reduced = without_own_part(evidence, own)
-    return own[evidence.task_of_output, np.newaxis] * reduced.cross
 
 
 def _without_empty_groups(labels: NDArray, found: Clustering) -> NDArray:
