@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import SpectralClustering
 
-from skmtl.relatedness.subspaces import Factors, Reduced, factors, update_bases
+from skmtl.relatedness.subspaces import Factors, Reduced, factors, first_bases, update_bases
 
 #: Steps of one start: the first soften the assignment, so that no group settles too early.
 _MAX_STEPS = 40
@@ -16,8 +16,6 @@ _SOFT_STEPS = 8
 _SOFTEST = 3.0
 #: A start ends when the log posterior rises by less than this per task.
 _TOLERANCE = 1e-3
-#: Size of a basis before its first step, on the scale of the standardised targets.
-_FIRST_SIZE = 0.3
 #: Starts that go on after those.
 _N_FINISHED = 2
 #: Largest rank of the joint model whose coefficients the starts are read from.
@@ -68,9 +66,9 @@ def cluster(
     After a few steps only the most promising of them go on.
     """
     if n_groups == 1:
-        return _ascend(data, _first_bases(data, np.ones((data.n_tasks, 1)), rank), precision, soft=False)
+        return _ascend(data, first_bases(data, np.ones((data.n_tasks, 1)), rank), precision, soft=False)
     starts = _starts(data, n_groups, rank, precision, random_state, n_random)
-    begun = [_ascend(data, _first_bases(data, np.eye(n_groups)[labels], rank), precision, True) for labels in starts]
+    begun = [_ascend(data, first_bases(data, np.eye(n_groups)[labels], rank), precision, True) for labels in starts]
     begun.sort(key=lambda ascent: -ascent.objective)
     ascents = [_ascend(data, ascent.bases, precision, soft=False) for ascent in begun[:_N_FINISHED]]
     return max(ascents, key=lambda ascent: ascent.objective)
@@ -97,20 +95,10 @@ def _shares(log_likelihood: NDArray) -> NDArray:
     return share / share.sum(axis=1, keepdims=True)
 
 
-def _first_bases(data: Reduced, share: NDArray, rank: int) -> NDArray:
-    return np.stack([_leading(data.cross * one[data.task_of_output, np.newaxis], rank) for one in share.T])
-
-
 def _log_posterior(found: Factors, bases: NDArray, precision: float) -> float:
     most = found.log_likelihood.max(axis=1)
     likelihood = np.sum(most + np.log(np.exp(found.log_likelihood - most[:, np.newaxis]).sum(axis=1)))
     return float(likelihood - 0.5 * precision * np.sum(bases**2))
-
-
-def _leading(cross: NDArray, rank: int) -> NDArray:
-    """Leading directions (q, rank) of the tasks' gradients, in the size of a first basis."""
-    left = np.linalg.svd(cross.T, full_matrices=False)[0][:, :rank]
-    return _FIRST_SIZE * np.pad(left, ((0, 0), (0, rank - left.shape[1])))
 
 
 def _starts(
@@ -123,7 +111,7 @@ def _starts(
     where subspaces overlap or the rank is uncertain, squared correlations are the safer guide. Both are tried.
     """
     of = data.task_of_output
-    everyone = _first_bases(data, np.ones((data.n_tasks, 1)), min(n_groups * rank, _JOINT_RANK, len(of)))
+    everyone = first_bases(data, np.ones((data.n_tasks, 1)), min(n_groups * rank, _JOINT_RANK, len(of)))
     coefficients = _ascend(data, everyone, precision, soft=False).coefficients(data)
     directions = coefficients / np.maximum(np.linalg.norm(coefficients, axis=1, keepdims=True), 1e-12)
     left = np.linalg.svd(directions, full_matrices=False)[0][:, : n_groups * rank]

@@ -12,8 +12,8 @@ from skmtl.relatedness.subspaces import Reduced, factors, update_bases, without_
 
 #: Sizes of own parts beside the subspace of the group, as shares of the coefficients that a task would have alone.
 _OWN_SHARES = (0.0, 0.2, 1.0)
-#: How much more likely its labels must be alone (natural logarithm of 20).
-_LEVEL = 3.0
+#: How much more likely its labels must be alone (natural logarithm).
+_LEVEL = 1.5
 #: Steps that a subspace needs to forget a task, and tasks whose subspaces are held in memory at once.
 _STEPS = 10
 _BATCH_ELEMENTS = 1 << 22

@@ -21,6 +21,8 @@ from skmtl.relatedness.variance import spectra
 
 #: Pseudo-observations, of the variance of a standardised target, that keep a perfect fit finite.
 _PRIOR_DOF = 1.0
+#: Size of a basis before its first step, on the scale of the standardised targets.
+_FIRST_SIZE = 0.3
 
 
 @dataclass(frozen=True)
@@ -136,3 +138,18 @@ def update_bases(data: Reduced, found: Factors, share: NDArray, precision: float
     members = np.maximum(weight.sum(axis=0), 1e-12)[:, np.newaxis, np.newaxis]
     spread = (found.second * weight[..., np.newaxis, np.newaxis]).sum(axis=0) / members
     return bases @ np.linalg.cholesky(spread + 1e-9 * np.eye(r))
+
+
+def fit_bases(data: Reduced, share: NDArray, rank: int, precision: float, n_steps: int = 8) -> NDArray:
+    """Bases (n_groups, q, rank) of groups whose members are known, by a few steps from `first_bases`."""
+    bases = first_bases(data, share, rank)
+    for _ in range(n_steps):
+        bases = update_bases(data, factors(data, bases), share, precision)
+    return bases
+
+
+def first_bases(data: Reduced, share: NDArray, rank: int) -> NDArray:
+    """Leading directions of the gradients of every group's tasks, in the size of a first basis."""
+    gradients = data.cross.T[np.newaxis] * share.T[:, np.newaxis, data.task_of_output]
+    left = np.linalg.svd(gradients, full_matrices=False)[0][:, :, :rank]
+    return _FIRST_SIZE * np.pad(left, ((0, 0), (0, 0), (0, rank - left.shape[2])))
