@@ -34,7 +34,7 @@ FLOOR = {
     "model_selection": 3,
     "estimators": 4,
     "transfer": 4,
-    "affinity": 4,
+    "relatedness": 4,
     "displays": 5,
     "__main__": 5,
 }

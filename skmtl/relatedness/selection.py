@@ -23,7 +23,7 @@ _MAX_RANK = 3
 #: Size of the tasks' own parts, as a share of the coefficients a task would have alone.
 _OWN_SHARE = 0.2
 #: A task is taken for a gain of so many standard errors; two tasks at once for so many.
-_ENOUGH, _ENOUGH_OF_TWO = 1.0, 1.5
+_ENOUGH, _ENOUGH_OF_TWO = 0.75, 1.0
 #: Candidates after each of which a second one is looked for.
 _N_AHEAD = 5
 
@@ -210,7 +210,7 @@ class _Race:
                 continue
             both = first.by_fold + second.by_fold
             clearness = both.sum() / max(both.std(ddof=1) * np.sqrt(len(both)), 1e-12)
-            if clearness >= best and second.clearness >= _ENOUGH:
+            if clearness >= best and second.clearness >= 0.5 * _ENOUGH:
                 best, pair = clearness, [first, second]
         return pair
 
