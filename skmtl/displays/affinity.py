@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,8 @@ _UNCLEAR = 1.96
 class AffinityDisplay:
     """Heat map of the affinities of tasks, like tasks side by side.
 
-    Red is likeness, blue likeness of opposite sign, white none. Affinities that cannot be told from zero at two standard
-    errors bear a dot. Made by `from_affinity` or `from_data`.
+    Red is likeness, blue likeness of opposite sign, white none. Affinities that cannot be told from zero at two
+    standard errors bear a dot. Made by `from_affinity` or `from_data`.
 
     Parameters
     ----------
@@ -78,7 +79,9 @@ class AffinityDisplay:
         return cls(affinity, groups=groups).plot(ax)
 
     @classmethod
-    def from_data(cls, X: Any, y: Any, *, groups: TaskGroups | None = None, ax: Any = None, **options: Any) -> AffinityDisplay:
+    def from_data(
+        cls, X: Any, y: Any, *, groups: TaskGroups | None = None, ax: Any = None, **options: Any
+    ) -> AffinityDisplay:
         """Estimate the affinities, and draw them.
 
         Parameters
@@ -114,7 +117,7 @@ class AffinityDisplay:
         name_ticks(ax.xaxis, names)
         name_ticks(ax.yaxis, names)
         ax.tick_params(axis="x", rotation=90)
-        for start, stop in zip(bounds[:-1], bounds[1:]):
+        for start, stop in pairwise(bounds):
             x = [start - 0.5, stop - 0.5, stop - 0.5, start - 0.5, start - 0.5]
             y = [start - 0.5, start - 0.5, stop - 0.5, stop - 0.5, start - 0.5]
             ax.plot(x, y, color="black", linewidth=1.4, clip_on=False)

@@ -19,8 +19,8 @@ _N_FEATURES = 20
 class BasisDisplay:
     """The learned basis and factors as two signed heat maps that share their components.
 
-    Left: features by components, the features that matter most. Right: tasks by components. Components are brought to their
-    canonical form first, by a singular value decomposition of basis times factors: orthogonal, the largest
+    Left: features by components, the features that matter most. Right: tasks by components. Components are brought to
+    their canonical form first, by a singular value decomposition of basis times factors: orthogonal, the largest
     first. Each map is scaled to its largest entry; a task's factors are in units of its target's scale. Made by
     `from_estimator`.
 
@@ -107,7 +107,7 @@ class BasisDisplay:
         display : BasisDisplay
         """
         shown = min(_N_FEATURES if n_features is None else n_features, len(self.basis))
-        strength = np.sqrt(np.sum((self.basis[:, np.newaxis, :] * np.linalg.norm(self.factors, axis=1)) ** 2, axis=(1, 2)))
+        strength = np.linalg.norm(self.basis * np.linalg.norm(self.factors, axis=1), axis=1)
         top = np.argsort(-strength, kind="stable")[:shown]
         order = _sorted_outputs(self.factors)
         left, right = self._axes(ax, shown)
@@ -129,7 +129,7 @@ class BasisDisplay:
         n_outputs = min(self.factors.shape[1], NAMEABLE)
         height = 1.4 + max(0.26 * shown, 0.26 * n_outputs if n_outputs <= 40 else 0.075 * n_outputs)
         width = 5.6 + 0.55 * 2 * len(self.factors)
-        figure, pair = pyplot().subplots(1, 2, figsize=(min(width, 14.0), height), layout="constrained")
+        pair = pyplot().subplots(1, 2, figsize=(min(width, 14.0), height), layout="constrained")[1]
         return pair[0], pair[1]
 
     def _map(self, ax: Any, values: NDArray, names: list[Hashable]) -> None:

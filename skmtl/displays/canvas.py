@@ -14,7 +14,7 @@ ROOMY, NAMEABLE = 30, 160
 
 
 def pyplot() -> Any:
-    """matplotlib's pyplot; ImportError that says how to get it."""
+    """The pyplot of matplotlib; ImportError that says how to get it."""
     try:
         from matplotlib import pyplot as plt
     except ImportError:

@@ -131,26 +131,18 @@ class PathDisplay:
         return self
 
     def _draw_path(self, ax: Any) -> None:
-        path, gap = self.objective_path, self.dual_gap
+        path, gap = np.asarray(self.objective_path, dtype=float), float(self.dual_gap or 0.0)
         steps = np.arange(len(path))
         floor = _ROUNDING * max(float(np.abs(path).max()), 1e-300)
         above = np.maximum(path - path[-1] + gap, floor)
-        ax.plot(steps, above, color="#0072b2", marker="o", markersize=4, label="above a lower bound for every rank")
+        label = f"above a lower bound for every rank (duality gap {gap:.1e})"
+        ax.plot(steps, above, color="#0072b2", marker="o", markersize=4, label=label)
         if len(path) > 1:
             left = path[:-1] - path[-1]
             shown = left > floor
             label = "above the value reached"
             ax.plot(steps[:-1][shown], left[shown], color="#d55e00", marker="s", markersize=4, ls="--", label=label)
         ax.axhline(max(gap, floor), color="#0072b2", linewidth=0.8, linestyle=":")
-        ax.annotate(
-            f"duality gap {gap:.1e}",
-            (0.02, max(gap, floor)),
-            xycoords=("axes fraction", "data"),
-            xytext=(0, 3),
-            textcoords="offset points",
-            fontsize=8,
-            color="#0072b2",
-        )
         ax.set_yscale("log")
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.set_xlabel("iteration")
@@ -175,7 +167,8 @@ class PathDisplay:
         if x_name == "alpha" and all(np.all(x > 0) for _, x, _, _ in lines):
             ax.set_xscale("log")
         ax.set_xlabel(x_name)
-        ax.set_ylabel(f"held-out {score} (band: ±1 standard deviation over folds, of the best)", fontsize=8)
+        ax.set_ylabel(f"held-out {score}")
+        ax.set_title("band: ±1 standard deviation over folds", fontsize=8, loc="right")
         ax.legend(fontsize=8, ncols=1 if len(lines) <= 8 else 2)
 
 
@@ -213,7 +206,9 @@ def _curves(results: Mapping[str, Any], score: str) -> tuple[str, list[tuple[Any
     numbers = np.array([np.nan if one is None else float(one) for one in x])  # type: ignore[union-attr]
     lines = []
     for key in sorted(dict.fromkeys(keys), key=lambda one: (one is None, 0 if one in (None, _NOTHING) else one)):
-        at = np.array([i for i, one in enumerate(keys) if one == key and np.isfinite(numbers[i]) and np.isfinite(mean[i])])
+        at = np.array(
+            [i for i, one in enumerate(keys) if one == key and np.isfinite(numbers[i]) and np.isfinite(mean[i])]
+        )
         if len(at):
             at = _best_per_x(at, numbers, mean)
             lines.append((key, numbers[at], mean[at], std[at]))

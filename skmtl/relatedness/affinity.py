@@ -66,11 +66,14 @@ def task_affinity(X: Any, y: Any, *, kinds: Any = None, task_col: Any = None) ->
     """How alike tasks are in what they ask of the features: correlations of their coefficient vectors.
 
     For two tasks of one output each, the affinity is the correlation of what they would predict if their coefficients
-    were known, ``w_t' Sigma w_s / sqrt(w_t' Sigma w_t  w_s' Sigma w_s)`` with Sigma the covariance of the features. It is estimated
-    without the bias towards zero that the noise of few labels gives to correlations of fitted coefficients:
-    few labels make an affinity uncertain, not small. A task with c > 2 classes has c - 1 coefficient
-    vectors; its affinity to others is the root of the RV coefficient of both sets, ``|W_t' Sigma W_s| / sqrt(|W_t' Sigma W_t| |W_s' Sigma W_s|)``
-    in Frobenius norms, which has no sign [2]_.
+    were known, with Sigma the covariance of the features::
+
+        affinity_ts = w_t' Sigma w_s / sqrt(w_t' Sigma w_t  w_s' Sigma w_s)
+
+    It is estimated without the bias towards zero that the noise of few labels gives to correlations of fitted
+    coefficients: few labels make an affinity uncertain, not small [1]_. A task with c > 2 classes has c - 1 coefficient
+    vectors W_t; its affinity to others is the root of the RV coefficient of both sets, ``|W_t' Sigma W_s| /
+    sqrt(|W_t' Sigma W_t| |W_s' Sigma W_s|)`` in Frobenius norms, which has no sign [2]_.
 
     Parameters
     ----------
@@ -167,7 +170,7 @@ def affinity_of_outputs(outputs: Outputs, Z: NDArray) -> TaskAffinity:
 def _output_covariances(
     outputs: Outputs, Z: NDArray, evidence: Evidence, values: NDArray, vectors: NDArray, shares: NDArray
 ) -> tuple[NDArray, NDArray]:
-    """Covariances C (n_outputs, n_outputs) of the outputs' coefficients, with h on the diagonal, and their variances."""
+    """Covariances (n_outputs, n_outputs) of the outputs' coefficients, h on the diagonal, and their variances."""
     of, q = outputs.task_of_output, Z.shape[1]
     n_outputs = len(of)
     noise = 1.0 - shares

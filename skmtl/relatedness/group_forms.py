@@ -56,9 +56,9 @@ def part_of_query(form: Form, X: Any, names: list[Hashable], known: list[Hashabl
     """
     if form.long:
         labels = task_labels(X, form.task_col)  # type: ignore[attr-defined]
-        wanted = np.isin(labels, names)
+        wanted = np.isin(labels, np.array(names))
         if names[0] == known[0]:
-            wanted |= ~np.isin(labels, known)
+            wanted |= ~np.isin(labels, np.array(known))
         rows = np.flatnonzero(wanted)
         return (take_rows(X, rows), rows) if len(rows) else (None, None)
     if is_dict_of_tables(X):
@@ -69,7 +69,7 @@ def part_of_query(form: Form, X: Any, names: list[Hashable], known: list[Hashabl
 
 
 def _rows_of(X: Any, task_col: Any, names: list[Hashable]) -> NDArray:
-    return np.flatnonzero(np.isin(task_labels(X, task_col), names))
+    return np.flatnonzero(np.isin(task_labels(X, task_col), np.array(names)))
 
 
 def gather_answers(grouped: Any, answers: list[Answer], method: str) -> Any:

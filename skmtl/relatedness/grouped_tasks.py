@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,13 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skmtl.inputs import Form, TargetRules, as_task_data, scored_targets
-from skmtl.inputs.features import is_dict_of_tables
+from skmtl.inputs import TargetRules, as_task_data, scored_targets, union_classes
+from skmtl.inputs.features import task_labels
 from skmtl.predictors import split as split_estimator
-from skmtl.relatedness.groups import TaskGroups, group_task_data
 from skmtl.relatedness.group_forms import gather_answers, part_of_query, part_of_training
+from skmtl.relatedness.groups import TaskGroups, group_task_data
 from skmtl.scoring import mean_score, score_task
 from skmtl.single_task import column_of, last_step
-from skmtl.tasks import Task
 
 
 def _inner_has(method: str) -> Any:
@@ -151,14 +150,16 @@ class GroupedTasks(MetaEstimatorMixin, BaseEstimator):
 
     def _set_classes(self) -> None:
         self.classes_by_task_ = {task.name: task.classes for task in self._tasks if task.classes is not None}
-        if hasattr(self, "classes_"):
-            del self.classes_
-        if self.classes_by_task_ and self._form.long:
-            inside = [last_step(one).classes_ for one in self.estimators_ if hasattr(last_step(one), "classes_")]
-            self.classes_ = np.unique(np.concatenate(inside))
-        elif self.classes_by_task_ and not self._form.named:
-            classes = list(self.classes_by_task_.values())
-            self.classes_ = classes[0] if self._form.flat else classes
+        classes: Any = list(self.classes_by_task_.values())
+        if self._form.long and classes:
+            classes = union_classes(self._tasks)
+        elif self._form.flat and classes:
+            classes = classes[0]
+        elif self._form.named or not classes:
+            if hasattr(self, "classes_"):
+                delattr(self, "classes_")
+            return
+        self.classes_: Any = classes
 
     def _answer(self, X: Any, method: str) -> Any:
         check_is_fitted(self)
@@ -206,9 +207,7 @@ class GroupedTasks(MetaEstimatorMixin, BaseEstimator):
         """
         predicted = self.predict(X)
         return {
-            self.tasks_[t]: score_task(
-                self._tasks[t].kind, y_true, self._of_task(X, predicted, t)[rows], weight
-            )
+            self.tasks_[t]: score_task(self._tasks[t].kind, y_true, self._of_task(X, predicted, t)[rows], weight)
             for t, rows, y_true, weight in scored_targets(self._form, X, y, sample_weight, self._tasks)
         }
 
@@ -216,8 +215,6 @@ class GroupedTasks(MetaEstimatorMixin, BaseEstimator):
         """One task's predictions, in the order of its rows."""
         if not self._form.long:
             return np.asarray(column_of(predicted, self.tasks_[t]))
-        from skmtl.inputs.features import task_labels
-
         return np.asarray(predicted)[task_labels(X, self.task_col) == self.tasks_[t]]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:

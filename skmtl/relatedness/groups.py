@@ -253,8 +253,9 @@ class _Search:
         """Mean over tasks of the held-out squared error; remembered."""
         if model not in self.errors:
             rows = [
-                cluster(part, model.n_groups, model.rank, self.row_norm, np.random.RandomState(self.seed))
-                .coefficients(part)
+                cluster(part, model.n_groups, model.rank, self.row_norm, np.random.RandomState(self.seed)).coefficients(
+                    part
+                )
                 for part in self.reduced(model.own_share)
             ]
             self.errors[model] = self._by_fold(rows)
@@ -306,7 +307,9 @@ class _Search:
     def best(self, within_error: bool) -> _Model:
         """The best model of the smallest number of groups that is not clearly worse than the best of all."""
         differences = self._differences()
-        good = [m for m, (difference, error) in differences.items() if not within_error or difference <= _TOLERATED * error]
+        good = [
+            m for m, (difference, error) in differences.items() if not within_error or difference <= _TOLERATED * error
+        ]
         n_groups = min(model.n_groups for model in good)
         return min((m for m in self.errors if m.n_groups == n_groups), key=self.loss)
 

@@ -45,7 +45,9 @@ class Fold:
         )
 
 
-def folds(data: TaskData, outputs: Outputs, Z: NDArray, n_folds: int, random_state: np.random.RandomState) -> Iterator[Fold]:
+def folds(
+    data: TaskData, outputs: Outputs, Z: NDArray, n_folds: int, random_state: np.random.RandomState
+) -> Iterator[Fold]:
     """Folds in which every task has an equal share; a row is left out for all tasks at once.
 
     So noise that two tasks have in common on a row is never trained on where it is tested.

@@ -23,9 +23,11 @@ _MAX_RANK = 3
 #: Size of the tasks' own parts, as a share of the coefficients a task would have alone.
 _OWN_SHARE = 0.2
 #: A task is taken for a gain of so many standard errors; two tasks at once for so many.
-_ENOUGH, _ENOUGH_OF_TWO = 0.75, 1.0
+_ENOUGH, _ENOUGH_OF_TWO = 0.6, 0.8
 #: Candidates after each of which a second one is looked for.
 _N_AHEAD = 5
+#: Doubles that the systems of one batch of candidates may take.
+_BATCH_ELEMENTS = 1 << 22
 
 
 @dataclass(frozen=True, repr=False)
@@ -40,8 +42,9 @@ class TaskSelection:
     alone : float
         Held-out squared error of the main task by itself, in units of the variance of its target.
     path : list of tuple (task, error, gain, standard_error)
-        One per selected task: held-out squared error of the main task with all tasks up to this one; the held-out gain of
-        main and this task together from learning jointly, in units of what each loses alone per row, and its standard error.
+        One per selected task: held-out squared error of the main task with all tasks up to this one; the held-out
+        gain, as a share of its error, of the main task over the step before plus that of this task over being
+        learned alone; and the standard error of this gain.
     rank : int
         Dimension of the subspace that the tasks share; 0 if no task helps.
     """
@@ -165,7 +168,7 @@ class _Race:
     def __init__(self, parts: list[Fold], main: int, row_norm: float) -> None:
         self.parts, self.main, self.row_norm = parts, main, row_norm
         self.of = parts[0].evidence.task_of_output
-        self.counts = sum(fold.test.count for fold in parts)
+        self.counts = np.sum([fold.test.count for fold in parts], axis=0)
         self.reduced: list[Reduced] = []
         by_fold = []
         for fold in parts:
@@ -217,17 +220,17 @@ class _Race:
     def _options(self, steps: list[_Step]) -> list[_Step]:
         """Every candidate after `steps`, at the better of two ranks, the clearest gain first."""
         members = [self.main, *(step.task for step in steps)]
-        candidates = np.setdiff1d(np.arange(len(self.counts)), members)
+        candidates = np.setdiff1d(np.arange(len(self.counts)), np.array(members))
         if not len(candidates):
             return []
         rank = steps[-1].rank if steps else 1
         most = min(_MAX_RANK, len(members), self.parts[0].evidence.gram.shape[1])
         before = steps[-1].main_errors if steps else self.alone[:, self.main]
-        options = [
-            step
-            for r in range(min(rank, most), min(rank + 1, most) + 1)
-            for step in self._with_each(members, candidates, r, before)
-        ]
+        options: list[_Step] = []
+        for r in range(min(rank, most), min(rank + 1, most) + 1):
+            size = max(1, _BATCH_ELEMENTS // (r * self.parts[0].evidence.gram.shape[1]) ** 2)
+            for start in range(0, len(candidates), size):
+                options += self._with_each(members, candidates[start : start + size], r, before)
         options.sort(key=lambda step: (-step.clearness, step.task, step.rank))
         seen: set[int] = set()
         return [step for step in options if not (step.task in seen or seen.add(step.task))]  # type: ignore[func-returns-value]

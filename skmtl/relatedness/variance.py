@@ -23,7 +23,7 @@ def spectra(evidence: Evidence) -> tuple[NDArray, NDArray]:
 
 
 def explained_shares(evidence: Evidence, values: NDArray, vectors: NDArray, row_norm: float) -> tuple[NDArray, NDArray]:
-    """Posterior mean and variance of the share h of every output's variance that a linear function of the coordinates explains.
+    """Posterior mean and variance of the share h of every output's variance that its coefficients explain.
 
     Under ``y ~ N(0, s^2 (h / row_norm ZZ' + (1 - h) I))`` with s profiled out (restricted likelihood: one degree of
     freedom goes to the mean). The prior of h is the distribution, on a grid, that makes the outputs of all tasks
@@ -49,8 +49,7 @@ def explained_shares(evidence: Evidence, values: NDArray, vectors: NDArray, row_
         residual = evidence.total - np.sum(ratio * rotated / shrunk[of], axis=1)
         # One pseudo-observation of variance one keeps outputs that are fitted perfectly finite.
         log_likelihood[:, i] = -0.5 * (
-            (evidence.dof[of] + 1.0) * np.log(np.maximum(residual, 0.0) + 1.0)
-            + np.log(shrunk).sum(axis=1)[of]
+            (evidence.dof[of] + 1.0) * np.log(np.maximum(residual, 0.0) + 1.0) + np.log(shrunk).sum(axis=1)[of]
         )
     log_likelihood -= log_likelihood.max(axis=1, keepdims=True)
     likelihood = np.exp(log_likelihood)
