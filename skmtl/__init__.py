@@ -1,6 +1,6 @@
 """Multi-task learning for scikit-learn: several targets learned jointly, ordinary predictors handed back."""
 
-from skmtl.displays import TransferCurveDisplay, TransferDisplay
+from skmtl.displays import AffinityDisplay, BasisDisplay, PathDisplay, TransferCurveDisplay, TransferDisplay
 from skmtl.estimators import (
     LowRankClassifier,
     LowRankClassifierCV,
@@ -11,6 +11,7 @@ from skmtl.estimators import (
 )
 from skmtl.model_selection import TaskKFold, stack_tasks
 from skmtl.predictors import split
+from skmtl.relatedness import GroupedTasks, group_tasks, select_tasks, task_affinity
 from skmtl.scoring import MultiTaskScorer, TaskScorer
 from skmtl.targets import TaskTargets
 from skmtl.transfer import TransferCurve, TransferReport, transfer_curve, transfer_report
@@ -18,6 +19,9 @@ from skmtl.transfer import TransferCurve, TransferReport, transfer_curve, transf
 __version__ = "0.1.0"
 
 __all__ = [
+    "AffinityDisplay",
+    "BasisDisplay",
+    "GroupedTasks",
     "LowRankClassifier",
     "LowRankClassifierCV",
     "LowRankMultiTask",
@@ -25,6 +29,7 @@ __all__ = [
     "LowRankRegressor",
     "LowRankRegressorCV",
     "MultiTaskScorer",
+    "PathDisplay",
     "TaskKFold",
     "TaskScorer",
     "TaskTargets",
@@ -33,8 +38,11 @@ __all__ = [
     "TransferDisplay",
     "TransferReport",
     "__version__",
+    "group_tasks",
+    "select_tasks",
     "split",
     "stack_tasks",
+    "task_affinity",
     "transfer_curve",
     "transfer_report",
 ]

@@ -37,7 +37,7 @@ FLOOR = {
     "estimators": 4,
     "transfer": 4,
     "command": 5,
-    "affinity": 4,
+    "relatedness": 4,
     "displays": 5,
     "__main__": 5,
 }

@@ -1,0 +1,87 @@
+"""Tasks that help a main task: the helpers that were planted, and hardly anything else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from planted import planted_helpers
+
+from skmtl import select_tasks
+
+
+def counted(n_seeds, **options):
+    """Helpers found and others picked, over some seeds."""
+    helpers, others = [], []
+    for seed in range(n_seeds):
+        X, y = planted_helpers(seed, **options)
+        selected = select_tasks(X, y, "main", random_state=0).selected
+        helpers.append(sum(name.startswith("helper") for name in selected))
+        others.append(len(selected) - helpers[-1])
+    return np.array(helpers), np.array(others)
+
+
+# A main task of 60 labels (rank 1: 40), 5 helpers and 25 other tasks of 100 labels each, 30 features, noise 1, signal
+# 1.5. Ten seeds each.
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{}, {"rank": 1, "n_main": 40}], ids=["rank 2", "rank 1"])
+def test_helpers_are_found_among_many_other_tasks(options):
+    helpers, others = counted(10, **options)
+    assert helpers.mean() >= 4.5
+    assert others.mean() <= 1.0
+
+
+def test_helpers_are_found_among_a_few_other_tasks():
+    helpers, others = counted(2, rank=1, n_main=40, n_rows=100, n_features=12, n_helpers=2, n_others=4)
+    assert (helpers == 2).all()
+    assert (others == 0).all()
+
+
+def test_nothing_is_selected_where_nothing_helps():
+    _, others = counted(3, n_rows=60, n_features=10, n_helpers=0, n_others=6)
+    assert others.mean() <= 0.4
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return planted_helpers(0, rank=1, n_main=30, n_rows=60, n_features=10, n_helpers=2, n_others=3)
+
+
+def test_the_main_task_is_predicted_better_with_what_was_selected(problem):
+    found = select_tasks(*problem, "main", random_state=0)
+    errors = [error for _, error, _, _ in found.path]
+    assert errors[-1] < 0.9 * found.alone
+    assert all(gain > 0 and error > 0 for _, _, gain, error in found.path)
+    assert found.rank == 1
+
+
+def test_the_long_form_and_the_order_of_tasks_give_the_same_selection(problem):
+    X, y = problem
+    expected = select_tasks(X, y, "main", random_state=0)
+    turned = select_tasks(dict(reversed(X.items())), dict(reversed(y.items())), "main", random_state=0)
+    assert turned.selected == expected.selected
+    table = pd.concat([pd.DataFrame(rows).add_prefix("x").assign(task=name) for name, rows in X.items()])
+    long = select_tasks(table, np.concatenate(list(y.values())), "main", task_col="task", random_state=0)
+    assert long.selected == expected.selected
+
+
+def test_one_x_with_gaps_and_classes_is_taken():
+    rng = np.random.RandomState(0)
+    X = rng.randn(120, 6)
+    raw = X @ rng.randn(6)
+    y = {"main": raw + rng.randn(120), "twin": np.where(raw > 0, "yes", "no"), "noise": rng.randn(120)}
+    y["main"][40:] = np.nan
+    assert select_tasks(X, y, "main", random_state=0).selected == ["twin"]
+
+
+def test_the_answer_is_readable(problem):
+    found = select_tasks(*problem, "main", random_state=0)
+    assert repr(found).startswith("TaskSelection: 2 tasks that help 'main'\n  alone: held-out error 0.")
+    assert found.to_frame().columns.tolist() == ["task", "error", "gain", "standard_error"]
+    X, y = planted_helpers(1, n_rows=50, n_features=5, n_helpers=0, n_others=0)
+    assert repr(select_tasks(X, y, "main")).startswith("TaskSelection: no task that helps 'main'")
+
+
+def test_an_unknown_main_task_is_refused(problem):
+    with pytest.raises(ValueError, match=r"main must be one of the tasks \['main', 'helper0',.*got 'chief'"):
+        select_tasks(*problem, "chief")
