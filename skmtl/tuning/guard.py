@@ -37,9 +37,10 @@ def harmed_tasks(evaluation: Evaluation, joint: Candidate, alone: Candidate) -> 
     if len(known) < 2:
         return np.empty(0, dtype=np.intp)
     gain = np.array([pairs[t].difference.mean() for t in known])
-    error = np.array([pairs[t].difference.std(ddof=1) / np.sqrt(len(pairs[t].difference)) for t in known])
+    n_rows = np.array([len(pairs[t].difference) for t in known])
+    variance = np.array([pairs[t].difference.var(ddof=1) for t in known])
     # A task whose few rows happen to agree is not certain.
-    error = np.sqrt(0.5 * _INFLATION * (error**2 + np.median(error**2)))
+    error = np.sqrt(0.5 * _INFLATION * (variance + np.median(variance)) / n_rows)
     return known[_posterior_means(gain, error) < 0] if error.min() > 0 else known[gain < 0]
 
 
