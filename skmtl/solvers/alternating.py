@@ -30,7 +30,7 @@ from skmtl.solvers.start import (
     spectral_basis,
     with_free_columns,
 )
-from skmtl.solvers.threads import is_narrow, one_blas_thread
+from skmtl.solvers.threads import has_narrow_set_up, has_narrow_steps, one_blas_thread
 from skmtl.tasks import TaskData
 
 #: Rank that an unlimited fit starts with; it doubles as long as the certificate asks for more.
@@ -131,7 +131,7 @@ def solve(
     -------
     Solution
     """
-    with one_blas_thread(is_narrow(data.X)):
+    with one_blas_thread(has_narrow_set_up(data)):
         prepared = prepare(formulate(data, alpha, alpha_common, alpha_own, fit_intercept, scale_targets))
         begun = _begin(prepared, n_components, alpha, alpha_common, max_iter, tol, n_init, random_state, start)
         del prepared
@@ -192,7 +192,8 @@ def _begin(
     first = min(rank, _FIRST_RANK) if n_components is None else rank
     settings = Settings(rank, rank < limit, first, tol, max_iter)
     rng = np.random.RandomState(0) if random_state is None else random_state
-    starts = _starts(formulation, prepared.preconditioner, prepared.gradient, settings, n_init, rng, start)
+    with one_blas_thread():
+        starts = _starts(formulation, prepared.preconditioner, prepared.gradient, settings, n_init, rng, start)
     return _Begun(
         formulation, prepared.preconditioner, starts, settings, n_components if n_components is not None else limit
     )
@@ -202,7 +203,7 @@ def _run(begun: _Begun, n_jobs: int | None, report: Report | None) -> Solution:
     problem, starts, settings = begun.formulation.problem, begun.starts, begun.settings
     null = replace(null_point(problem), slopes=[])
     n_workers = min(effective_n_jobs(n_jobs), len(starts))
-    with one_blas_thread(is_narrow(problem.X) or n_workers > 1):
+    with one_blas_thread(has_narrow_steps(problem) or n_workers > 1):
         if len(starts) == 1:
             best = _descend(problem, begun.preconditioner, null, starts[0], settings, report or _silent)
         else:

@@ -25,6 +25,7 @@ from skmtl.objective import Block, Problem
 from skmtl.observations import ListedObservations, MatrixObservations
 from skmtl.penalties import Penalties
 from skmtl.solvers.build import ScaleTargets, regression_scale
+from skmtl.solvers.threads import one_blas_thread
 from skmtl.tasks import TaskData
 
 #: Relative size of the diagonal that keeps a Cholesky factor of collinear columns finite.
@@ -67,7 +68,9 @@ def to_row_space(data: TaskData, row_weights: NDArray | None) -> tuple[TaskData,
     """
     centre = np.zeros(data.n_features) if row_weights is None else column_means(data.X, row_weights)
     rows = data.X - centre
-    squares, vectors = np.linalg.eigh(rows @ rows.T)
+    kernel = rows @ rows.T
+    with one_blas_thread():
+        squares, vectors = np.linalg.eigh(kernel)
     kept = squares > len(squares) * np.finfo(float).eps * max(squares[-1], 1e-300)
     # At least one column, so that a table of constants still has a shape.
     kept[-1] = True

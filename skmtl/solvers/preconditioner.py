@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmtl.matrix import FeatureMatrix
+from skmtl.solvers.threads import one_blas_thread
 
 #: Widest X whose Gram matrix is eigendecomposed whole, and the eigenvectors kept beyond.
 _MAX_WHOLE = 1200
@@ -85,7 +86,8 @@ def make_preconditioner(X: FeatureMatrix, row_weights: NDArray, between: NDArray
     n_rows, n_features = X.shape
     if n_features <= _MAX_WHOLE:
         gram = X.gram(row_weights)
-        values, vectors = np.linalg.eigh(gram if between is None else gram + between)
+        with one_blas_thread():  # a chain of narrow steps, unlike the product before
+            values, vectors = np.linalg.eigh(gram if between is None else gram + between)
         return Preconditioner(vectors, np.maximum(values, 0.0), 0.0)
     if X.is_sparse:
         return Preconditioner(None, X.squared_column_norms(row_weights), 0.0)
