@@ -30,6 +30,8 @@ from skmtl.penalties import Penalties, spectral_norm
 
 #: Elements of a linear predictor that a loss is evaluated on at a time.
 _CHUNK = 1 << 15
+#: A class or a count that never occurs has its optimum at minus infinity; a billionth of an event is as good.
+_LEAST_SHARE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -179,13 +181,14 @@ class Problem:
         totals = block.weight_sums()
         if n_outputs > 1:
             one_hot = (np.arange(n_outputs) == block.y[..., np.newaxis]).astype(float)
-            log_share = np.log(observations.task_sums(block.weighted(one_hot)) / totals[:, np.newaxis])
+            share = observations.task_sums(block.weighted(one_hot)) / totals[:, np.newaxis]
+            log_share = np.log(np.maximum(share, _LEAST_SHARE))
             return (log_share - log_share.mean(axis=1, keepdims=True)).ravel()
         means = observations.task_sums(block.y * block.weights) / totals
         if block.loss.name == "logistic":
+            means = np.clip(means, _LEAST_SHARE, 1.0 - _LEAST_SHARE)
             return np.log(means) - np.log1p(-means)
-        # A task of zero counts only has its optimum at minus infinity; a billionth of an event is as good.
-        return np.log(np.maximum(means, 1e-9)) if block.loss.name == "poisson" else means
+        return np.log(np.maximum(means, _LEAST_SHARE)) if block.loss.name == "poisson" else means
 
     def duality_gap(self, slopes: Sequence[NDArray], gradient: NDArray, objective: float) -> float:
         """Upper bound of ``objective`` minus the optimum without a rank limit.

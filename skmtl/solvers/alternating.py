@@ -274,7 +274,7 @@ def _descend(
         point, _ = lower(point, 1e-3, 20)
         point = _truncate(problem, point, settings.n_components)
         path.clear()
-    tolerance = 0.1 * settings.tol
+    tolerance, before_growth = 0.1 * settings.tol, np.inf
     while True:
         point, decrement = lower(point, tolerance, settings.max_iter)
         # The objective may cross zero (Poisson) or vanish (a perfect fit); then the fall so far sets the scale.
@@ -304,8 +304,12 @@ def _descend(
             return Descent(point, gap, path, False, reason)
         if outside is not None and point.n_free < settings.n_components:
             room = settings.n_components - point.n_free
-            point = _grow(problem, point, outside[:, : min(room, max(_FIRST_RANK, point.n_free))], scale)
-        elif exhausted or decrement <= _ROUNDING * scale or tolerance <= _ROUNDING:
+            grown = _grow(problem, point, outside[:, : min(room, max(_FIRST_RANK, point.n_free))], scale)
+            # Directions that vanish at once, or won nothing when last tried, only say that the slopes lack digits.
+            if grown.n_free > point.n_free and point.value < before_growth - 1e-3 * settings.tol * scale:
+                point, before_growth = grown, point.value
+                continue
+        if exhausted or decrement <= _ROUNDING * scale or tolerance <= _ROUNDING:
             reason = f"No step promises a decrease of tol; the relative duality gap is {gap / scale:.1e}."
             return Descent(point, gap, path, stationary, reason)
         else:
