@@ -40,9 +40,7 @@ def data_of(kind, form):
 
 
 def fit(data, alpha=ALPHA, n_components=None, tol=DEFAULT_TOL, max_iter=500, **parts):
-    return solve(
-        data, n_components=n_components, alpha=alpha, scale_targets=None, tol=tol, max_iter=max_iter, **parts
-    )
+    return solve(data, n_components=n_components, alpha=alpha, scale_targets=None, tol=tol, max_iter=max_iter, **parts)
 
 
 def smooth_optimum(data, alpha_common=None, alpha_own=None) -> float:
