@@ -90,6 +90,10 @@ class QuadraticStep:
 
     jump = move
 
+    def loss_relative(self) -> float:
+        """Loss at the present factors, but for a constant."""
+        return self._value(self.free)
+
     def loss(self) -> float:
         """Total weighted loss at the present factors."""
         return self._finish()[0]
@@ -206,6 +210,8 @@ class NewtonStep:
     def loss(self) -> float:
         """Total weighted loss at the present factors."""
         return float(np.sum(self.state.losses))
+
+    loss_relative = loss
 
     def solve(self, precision: NDArray) -> NDArray:
         """Minimiser of the model under a penalty; remembers the intercepts, returns the factors (n_tasks, c, k)."""
