@@ -306,7 +306,8 @@ def _descend(
             room = settings.n_components - point.n_free
             grown = _grow(problem, point, outside[:, : min(room, max(_FIRST_RANK, point.n_free))], scale)
             # Directions that vanish at once, or won nothing when last tried, only say that the slopes lack digits.
-            if grown.n_free > point.n_free and point.value < before_growth - 1e-3 * settings.tol * scale:
+            wins = grown.n_free > point.n_free and grown.value <= point.value + _ROUNDING * scale
+            if wins and point.value < before_growth - 1e-3 * settings.tol * scale:
                 point, before_growth = grown, point.value
                 continue
         if exhausted or decrement <= _ROUNDING * scale or tolerance <= _ROUNDING:

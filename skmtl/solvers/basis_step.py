@@ -146,7 +146,7 @@ def _n_kept(problem: Problem, point: Point, done: Eliminated) -> int:
     reach *= np.sum((done.factors[:, :k] @ done.inverse_gauge.T) ** 2, axis=0) / len(point.scores)
     present = (sizes > _PRUNE * sizes.max(initial=0.0)) | (reach > 1e2 * _PRUNE**2 * reach.max(initial=0.0))
     costs = problem.penalties.reference * sizes + reach
-    if costs.max(initial=0.0) <= 1e-12 * max(done.value, 1e-300):
+    if costs.max(initial=0.0) <= 1e-12 * max(abs(done.value), 1e-300):
         return 0
     return int(np.flatnonzero(present).max(initial=-1)) + 1
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -183,11 +184,23 @@ def eliminate(
             if polish == 0:
                 break
             polish -= 1
+        before = [copy(step) for step in steps]
         for step, free in zip(steps, candidates, strict=True):
             step.move(free, precision)
         if problem.is_quadratic:
             break
-        penalty = gauge.best_penalty(_all_free(steps))
+        new_penalty = gauge.best_penalty(_all_free(steps))
+        losses = [step.loss_relative() for step in before]
+        change = new_penalty - penalty + sum(step.loss_relative() for step in steps) - sum(losses)
+        if not gauge.is_fixed and change > 1e-12 * (penalty + sum(map(abs, losses))):
+            # Far from its minimiser a model may want a gauge that the loss does not thank for. Under the best gauge
+            # of the present factors a step that lowers each task's objective lowers the whole.
+            steps = before
+            gauge.fit(_all_free(steps))
+            for step in steps:
+                step.move(step.solve(gauge.precision), gauge.precision)
+            new_penalty = gauge.best_penalty(_all_free(steps))
+        penalty = new_penalty
     new_factors, new_intercepts = factors.copy(), intercepts.copy()
     value, slopes, states = problem.constant, [], []
     for step in steps:

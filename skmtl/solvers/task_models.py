@@ -16,8 +16,9 @@ from skmtl.observations import Pairs
 
 #: A curvature serves as long as each step promises this much less than the one before.
 _CHORD_RATE = 0.2
-#: Curvature of a loss is taken to be at least this in a Newton model.
-_LEAST_CURVATURE = 1e-5
+#: Curvature of a loss is taken to be at least this in a Newton model: enough for the model to have a minimiser where
+#: probabilities saturate. A larger floor would make steps there short, and separable classes slow.
+_LEAST_CURVATURE = 1e-11
 #: Up to this many unknowns a multinomial task's Newton system is formed whole.
 _MAX_WHOLE_SYSTEM = 240
 
@@ -88,6 +89,10 @@ class QuadraticStep:
         self.free = free
 
     jump = move
+
+    def loss_relative(self) -> float:
+        """Loss at the present factors, but for a constant."""
+        return self._value(self.free)
 
     def loss(self) -> float:
         """Total weighted loss at the present factors."""
@@ -205,6 +210,8 @@ class NewtonStep:
     def loss(self) -> float:
         """Total weighted loss at the present factors."""
         return float(np.sum(self.state.losses))
+
+    loss_relative = loss
 
     def solve(self, precision: NDArray) -> NDArray:
         """Minimiser of the model under a penalty; remembers the intercepts, returns the factors (n_tasks, c, k)."""

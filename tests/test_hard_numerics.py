@@ -1,0 +1,193 @@
+"""Data that break solvers: no NumPy warning, no NaN, and a message that says honestly where the fit stopped.
+
+Warnings are errors here as everywhere. A fit that says it converged is held to it: its gap is closed, or the reason
+names what keeps it open; a fit that did not converge says so.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from problems import KINDS, make_data, objective
+from scipy import sparse
+
+from skmtl import LowRankClassifier, LowRankMultiTask
+from skmtl.solvers import solve
+
+FORMS = ("complete", "gaps", "labelled", "csr")
+LOSSES = (*KINDS, "mixed")
+
+
+def fit(data, alpha=0.2, n_components=None, tol=1e-6, max_iter=200, scale_targets="std", **parts):
+    solution = solve(
+        data,
+        n_components=n_components,
+        alpha=alpha,
+        tol=tol,
+        max_iter=max_iter,
+        scale_targets=scale_targets,
+        **parts,
+    )
+    for array in (solution.basis, solution.factors, solution.coef, solution.intercept, solution.objective_path):
+        assert np.all(np.isfinite(array))
+    assert np.isfinite(solution.objective)
+    assert 0 <= solution.dual_gap < np.inf
+    told = solution.convergence
+    if not told.converged:
+        assert f"max_iter={max_iter}" in told.reason
+    elif "duality gap is below tol" in told.reason:
+        # Relative to the objective, or to a thousandth of the fall from the null model (below 10 here).
+        assert solution.dual_gap <= tol * max(abs(solution.objective), 1e-2)
+    else:
+        assert "n_components" in told.reason or "duality gap is" in told.reason
+    return solution
+
+
+def with_columns(data, change):
+    """The same tasks with ``change(X)`` for features."""
+    X = data.X.toarray() if sparse.issparse(data.X) else data.X
+    changed = change(X)
+    return replace(data, X=sparse.csr_matrix(changed) if sparse.issparse(data.X) else changed)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", LOSSES)
+def test_duplicated_and_constant_columns(kind, form):
+    data = make_data(kind, form)
+    plain = fit(data, scale_targets=None)
+    doubled = with_columns(data, lambda X: np.column_stack([X, X[:, 0], np.ones(len(X)), np.zeros(len(X))]))
+    solution = fit(doubled, scale_targets=None)
+    assert solution.convergence.converged
+    d = data.n_features
+    np.testing.assert_allclose(solution.coef[0], solution.coef[d], atol=1e-4)  # twins share
+    assert np.abs(solution.coef[d + 1 :]).max() <= 1e-6  # what says nothing gets nothing
+    assert solution.objective <= plain.objective * (1 + np.sign(plain.objective) * 1e-6)
+    np.testing.assert_allclose(objective(doubled, solution, 0.2), solution.objective, rtol=1e-8)
+
+
+@pytest.mark.parametrize("factor", [1e6, 1e-6])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", LOSSES)
+def test_a_column_of_very_large_or_very_small_numbers(kind, form, factor):
+    def scaled(X):
+        X = X.copy()
+        X[:, 1] *= factor
+        return X
+
+    data = with_columns(make_data(kind, form), scaled)
+    solution = fit(data, scale_targets=None)
+    np.testing.assert_allclose(objective(data, solution, 0.2), solution.objective, rtol=1e-6)
+    if factor > 1:
+        # Its coefficients cost nothing: the fit is that with a column which is penalised a million times less.
+        assert solution.objective < fit(make_data(kind, form), scale_targets=None).objective
+    else:
+        # It is as good as gone.
+        without = fit(with_columns(make_data(kind, form), lambda X: np.delete(X, 1, axis=1)), scale_targets=None)
+        np.testing.assert_allclose(solution.objective, without.objective, rtol=1e-5)
+
+
+def test_badly_scaled_columns_are_not_slow():
+    """Growing and pruning the same component once went on until max_iter."""
+    data = with_columns(make_data("binary", "complete"), lambda X: X * np.array([1, 1e6, 1, 1, 1e-6, 1, 1e3, 1]))
+    assert fit(data, max_iter=500).convergence.n_iter <= 200
+
+
+@pytest.mark.parametrize("form", ["complete", "csr"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_perfectly_separable_classes(n_classes, form):
+    rng = np.random.RandomState(0)
+    X = rng.randn(60, 4)
+    y = np.digitize(X[:, 0], [-0.4, 0.4][: n_classes - 1])
+    Y = {"a": np.array(["x", "y", "z"])[y], "b": (X[:, 1] > 0).astype(int)}
+    X = sparse.csr_matrix(X) if form == "csr" else X
+    for alpha in (1e-3, 1e-6):
+        model = LowRankMultiTask(alpha=alpha, tol=1e-6, max_iter=500).fit(X, Y)
+        assert model.score(X, Y) >= 0.98
+        for probabilities in model.predict_proba(X).values():
+            np.testing.assert_allclose(probabilities.sum(axis=1), 1.0)
+
+
+def test_a_task_with_one_row():
+    data = make_data("regression", "complete")
+    y = data.y.copy()
+    y[1:, 2] = np.nan
+    solution = fit(replace(data, y=y))
+    raw = data.X[0] @ solution.coef[:, 2] + solution.intercept[2]
+    np.testing.assert_allclose(raw, y[0, 2], rtol=1e-6)  # its intercept is free
+    counts = make_data("count", "gaps")
+    y = counts.y.copy()
+    y[1:, 2], y[0, 2] = np.nan, 3.0
+    solution = fit(replace(counts, y=y))
+    np.testing.assert_allclose(np.exp(counts.X[0] @ solution.coef[:, 2] + solution.intercept[2]), 3.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", LOSSES)
+def test_strengths_over_sixteen_orders_of_magnitude(kind, form):
+    data = make_data(kind, form, n=100, d=5)
+    objectives = []
+    for alpha in 10.0 ** np.arange(-8, 9, 4):
+        solution = fit(data, alpha=alpha, max_iter=60)
+        objectives.append(solution.objective)
+    assert np.all(np.diff(objectives) >= -1e-6 * np.abs(objectives[1:]))  # more penalty, larger objective
+    assert solution.rank == 0
+    assert not solution.coef.any()
+    assert solution.convergence.converged
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_more_components_than_anything_has(kind):
+    data = make_data(kind, "gaps")
+    solution, free = fit(data, n_components=1000, tol=1e-9), fit(data, tol=1e-9)
+    assert solution.basis.shape == (data.n_features, 1000)
+    assert solution.rank <= data.n_features
+    np.testing.assert_allclose(solution.coef, free.coef, atol=1e-4)
+
+
+@pytest.mark.parametrize("form", ["complete", "gaps"])
+@pytest.mark.parametrize("kind", LOSSES)
+def test_weights_over_twelve_orders_of_magnitude(kind, form):
+    data = make_data(kind, form)
+    weights = 10.0 ** np.random.RandomState(0).uniform(-6, 6, size=data.n_rows)
+    solution = fit(replace(data, weights=weights), max_iter=300)
+    assert solution.convergence.converged
+    # A factor on all weights is none.
+    again = fit(replace(data, weights=1e-9 * weights), max_iter=300)
+    np.testing.assert_allclose(again.objective, solution.objective, rtol=1e-5)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", LOSSES)
+def test_more_features_than_rows(kind, form):
+    data = make_data(kind, form, n=45, d=70, n_tasks=3)
+    solution = fit(data, alpha=0.5, scale_targets=None)
+    assert solution.convergence.converged
+    np.testing.assert_allclose(objective(data, solution, 0.5), solution.objective, rtol=1e-7)
+
+
+@pytest.mark.parametrize("form", ["complete", "gaps", "csr"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_single_task(kind, form):
+    solution = fit(make_data(kind, form, n_tasks=1), alpha=0.1, tol=1e-8)
+    assert solution.convergence.converged
+    assert solution.dual_gap <= 1e-8 * max(abs(solution.objective), 1.0)
+
+
+@pytest.mark.parametrize("form", ["complete", "gaps", "labelled"])
+@pytest.mark.parametrize("kind", LOSSES)
+def test_single_precision(kind, form):
+    data = make_data(kind, form)
+    single = replace(data, X=data.X.astype(np.float32))
+    double = replace(data, X=single.X.astype(np.float64))
+    one, other = fit(single, tol=1e-8), fit(double, tol=1e-8)
+    np.testing.assert_allclose(one.objective, other.objective, rtol=1e-8)
+
+
+def test_an_estimator_warns_when_it_has_not_converged():
+    from sklearn.exceptions import ConvergenceWarning
+
+    rng = np.random.RandomState(0)
+    X = rng.randn(60, 6)
+    y = (X @ rng.randn(6, 3) + rng.randn(60, 3) > 0).astype(int)
+    with pytest.warns(ConvergenceWarning, match=r"max_iter=1 steps left a relative duality gap of .*Raise max_iter"):
+        LowRankClassifier(alpha=1e-4, max_iter=1).fit(X, y)
