@@ -14,13 +14,31 @@ from sklearn.model_selection import cross_val_predict as sklearn_cross_val_predi
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmtl import LowRankMultiTask, LowRankRegressor, TaskScorer, TaskTargets, transfer_curve, transfer_report
+from skmtl import (
+    LowRankMultiTaskCV,
+    LowRankRegressor,
+    LowRankRegressorCV,
+    TaskScorer,
+    TaskTargets,
+    transfer_curve,
+    transfer_report,
+)
 from skmtl.datasets import make_multitask
 from skmtl.model_selection import GridSearchCV, TaskKFold, cross_val_predict, stack_tasks
 from skmtl.scoring import score_task
+from skmtl.transfer.counterparts import opponents
+from skmtl.transfer.report import tasks_for
 from skmtl.transfer.results import TaskTransfer, Totals
 from skmtl.transfer.text import advice
 
+#: A tuned estimator whose inner folds are the same in every form.
+FEW_CANDIDATES = LowRankRegressorCV(
+    n_components=1,
+    alpha=[0.1],
+    alpha_common=[None, 0.1, 1.0],
+    alpha_own=[None, 0.1, 1.0],
+    cv=TaskKFold(3),
+)
 KINDS = {"price": "regression", "sold": "binary", "type": "multiclass"}
 
 
@@ -72,7 +90,7 @@ def figures(report):
 
 def test_scores_are_those_of_cross_val_predict(mixed):
     X, y = mixed
-    joint = LowRankMultiTask(n_components=2)
+    joint = LowRankMultiTaskCV(n_components=2, alpha=0.1, alpha_common=None, alpha_own=[None, 0.1, 1.0], cv=2)
     report = transfer_report(joint, X, y, cv=3)
     for name, estimator in report.estimators.items():
         predicted = cross_val_predict(estimator, X, y, cv=3)
@@ -133,15 +151,15 @@ def test_the_gain_of_classes_counts_rows_and_the_finer_one_their_probabilities(m
 
 
 def test_pooled_is_one_model_on_the_rows_of_all_tasks():
-    X, y = make_multitask(40, 5, 3, n_components=1, common=2.0, own_rows=True, random_state=0)
+    X, y = stack_tasks(*make_multitask(40, 5, 3, n_components=1, common=2.0, own_rows=True, random_state=0))
     folds = [(np.flatnonzero(np.arange(120) % 4 != k), np.arange(k, 120, 4)) for k in range(4)]
-    report = transfer_report(LowRankRegressor(), X, y, cv=folds)
+    report = transfer_report(FEW_CANDIDATES, X, y, cv=folds)
     pooled = report.estimators["pooled"]
-    stacked, targets = stack_tasks(X, y)
-    by_hand = cross_val_predict(pooled, stacked, targets, cv=folds)
+    assert pooled.alpha == np.inf
+    assert pooled.alpha_own is None
+    by_hand = cross_val_predict(pooled, X, y, cv=folds)
     for one in report.tasks:
-        assert one.pooled == pytest.approx(score_task("regression", targets[one.task], by_hand[one.task]), abs=1e-6)
-    assert "alpha_common" in str(pooled)
+        assert one.pooled == pytest.approx(score_task("regression", y[one.task], by_hand[one.task]), abs=1e-6)
 
 
 def test_a_pooled_clone_knows_the_tasks_level_and_unit():
@@ -189,7 +207,7 @@ def test_the_four_forms_give_the_same_report():
     X, y = make_multitask(24, 5, 3, n_components=1, own_rows=True, random_state=2)
     stacked, targets = stack_tasks(X, y)
     long = pd.DataFrame(stacked, columns=list("abcde")).assign(task=np.repeat(list(X), 24))
-    model = LowRankRegressor(n_components=1)
+    model = FEW_CANDIDATES
     reports = [
         transfer_report(model, X, y, cv=3),
         transfer_report(model, stacked, targets, cv=3),
@@ -214,16 +232,21 @@ def test_a_pipeline_with_a_task_column_needs_its_name():
 
 
 def test_pipelines_and_searches_are_compared_with_their_own_kind(numbers):
-    X, y = numbers
-    pipeline = make_pipeline(StandardScaler(), LowRankRegressor(n_components=2))
-    opponent = transfer_report(pipeline, X, y, cv=2).estimators["independent"]
-    assert [name for name, _ in opponent.steps] == ["standardscaler", "lowrankregressor"]
+    def opponent(estimator):
+        return opponents(estimator, tasks_for(estimator, *numbers))["independent"].estimator
+
+    pipeline = make_pipeline(StandardScaler(), LowRankRegressor(n_components=2, scale_targets=None))
+    found = opponent(pipeline)
+    assert found.steps[0][0] == "standardscaler"
+    assert isinstance(found[-1], LowRankRegressorCV)
+    assert (found[-1].alpha, found[-1].alpha_common, found[-1].alpha_own) == (np.inf, None, "auto")
+    assert (found[-1].scale_targets, found[-1].guard) == (None, False)
     grid = {"lowrankregressor__alpha": [0.1, 1.0]}
-    opponent = transfer_report(GridSearchCV(pipeline, grid, cv=2), X, y, cv=2).estimators["independent"]
-    assert [name for name, _ in opponent.steps] == ["standardscaler", "lowrankregressor"]  # alpha is no longer its
+    assert isinstance(opponent(GridSearchCV(pipeline, grid, cv=2))[-1], LowRankRegressorCV)  # alpha is no longer its
     grid["standardscaler__with_mean"] = [True, False]
-    opponent = transfer_report(GridSearchCV(pipeline, grid, cv=2), X, y, cv=2).estimators["independent"]
-    assert opponent.param_grid == {"standardscaler__with_mean": [True, False]}
+    found = opponent(GridSearchCV(pipeline, grid, cv=2))
+    assert found.param_grid == {"standardscaler__with_mean": [True, False]}
+    assert isinstance(found.estimator[-1], LowRankRegressorCV)
 
 
 def test_the_order_of_tasks_threads_and_calls_do_not_matter(numbers):
@@ -430,3 +453,45 @@ def test_pure_noise_is_predicted_by_no_model():
         warnings.simplefilter("ignore")
         report = transfer_report(LowRankRegressor(n_components=1, alpha=0.3), X, Y)
     assert all(max(one.independent, one.pooled, one.joint) < 0.03 for one in report.tasks)
+
+
+def planted(seed):
+    """40 tasks of rank 2 and 10 unrelated ones on one X: 100 rows, 30 features, noise 1, signal 1.5."""
+    X, y, truth = make_multitask(
+        100, 30, 50, n_components=2, n_outliers=10, noise=1, signal=1.5, return_truth=True, random_state=seed
+    )
+    return X, y, np.isin(list(y), truth.outliers)
+
+
+@pytest.mark.slow
+def test_related_tasks_are_told_from_unrelated_ones():
+    related_helped = []
+    for seed in range(4):
+        X, y, unrelated = planted(seed)
+        verdict = transfer_report(LowRankRegressorCV(), X, y, random_state=0).to_frame()["verdict"].to_numpy()
+        assert not np.any(verdict[unrelated] == "helps")
+        assert not np.any(verdict[~unrelated] == "hurts")
+        related_helped.append(np.mean(verdict[~unrelated] == "helps"))
+    assert np.mean(related_helped) >= 0.75  # single seeds give 0.63 to 0.95
+
+
+def test_a_rank_that_is_known_helps_most_related_tasks_and_hurts_unrelated_ones():
+    X, y, unrelated = planted(0)
+    report = transfer_report(LowRankRegressor(n_components=2), X, y, random_state=0)
+    verdict = report.to_frame()["verdict"].to_numpy()
+    assert np.mean(verdict[~unrelated] == "helps") >= 0.75
+    assert not np.any(verdict[unrelated] == "helps")
+    assert not np.any(verdict[~unrelated] == "hurts")
+    assert "apart" in report.advice
+
+
+@pytest.mark.slow
+def test_where_nothing_is_shared_and_nothing_lost_there_is_no_verdict():
+    called = []
+    for seed in range(20):
+        rng = np.random.RandomState(seed)
+        X, Y = rng.standard_normal((100, 10)), rng.standard_normal((100, 8))
+        targets = TaskTargets({f"noise_{t}": column for t, column in enumerate(Y.T)})
+        report = transfer_report(LowRankRegressorCV(cv=3), X, targets, random_state=0)
+        called += [one.verdict != "no clear difference" for one in report.tasks]
+    assert np.mean(called) < 0.1  # of 160 verdicts
