@@ -13,10 +13,11 @@ from skmtl.transfer import transfer_curve, transfer_report
 #: Labels per test of the pupils, of about 6,000 each.
 STAR_LABELS = 50
 #: Few candidates and inner folds, so that the show is short.
+STAR_CANDIDATES: dict[str, Any] = {"alpha_own": None, "cv": 3}
 PENGUIN_CANDIDATES: dict[str, Any] = {
-    "n_components": [1, 2, 3],
+    "n_components": [1, 3],
     "alpha": [0.001, 0.01, 0.1],
-    "alpha_own": [None, 0.001, 0.01, 0.1],
+    "alpha_own": [None, 0.001, 0.01],
     "alpha_common": None,
     "cv": 3,
 }
@@ -34,7 +35,7 @@ def show_bundled(options: argparse.Namespace) -> None:
     print(
         f"Tennessee STAR: test scores of pupils, {X.shape[1]} features, {STAR_LABELS} labels of each test\n", flush=True
     )
-    curve = transfer_curve(LowRankRegressorCV(cv=3), X, y, n_labels=[STAR_LABELS], **how)
+    curve = transfer_curve(LowRankRegressorCV(**STAR_CANDIDATES), X, y, n_labels=[STAR_LABELS], **how)
     print(curve.reports[STAR_LABELS], flush=True)
 
     X, y = load_penguins()

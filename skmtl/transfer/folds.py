@@ -41,7 +41,7 @@ def outer_folds(table: TaskTable, cv: Any = None, groups: Any = None, random_sta
             groups, y = table.task_of_row, _stacked_targets(table)
     else:
         splitter = check_cv(cv)
-        if table.form == "own" and groups is None:
+        if table.form == "own" and groups is None and isinstance(splitter, TaskKFold):  # others warn of groups
             groups = table.task_of_row
     X = np.zeros((table.n_rows, 1)) if table.form == "own" else table.X
     folds = [(np.sort(_positions(train)), np.sort(_positions(test))) for train, test in splitter.split(X, y, groups)]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from skmtl.evidence import LEVEL, Evidence, gains, total_gain, weigh
+from skmtl.evidence import LEVEL, OWN_EVIDENCE, Evidence, gains, total_gain, weigh
 from skmtl.scoring import NUMERIC, as_scorer
 from skmtl.targets import listed
 from skmtl.tasks import Task
@@ -80,9 +80,9 @@ def transfer_report(
     probabilities, each as a share of the squared error of the mean. Their mean difference, the gain in R² or in
     Brier skill, has far less noise than a difference of a few fold scores. Its standard error is
     corrected for overlapping training sets [1]_. A sign is called where the probability that it is wrong is
-    below 5 %, given the gains of all tasks [2]_: many tasks that gain make one small gain more
-    credible. With a metric of your own, the rows of a fold are replaced by ten groups of rows, each left
-    out in turn.
+    below 5 %, given the gains of all tasks [2]_: many tasks that gain make one small gain, of half its
+    standard error at least, more credible. With a metric of your own, the rows of a fold are replaced by ten
+    groups of rows, each left out in turn.
 
     References
     ----------
@@ -229,9 +229,11 @@ def _task_transfer(
     t: int,
 ) -> TaskTransfer:
     verdict = UNCLEAR
-    if evidence.p_better[t] > 1 - LEVEL:
+    # What the other tasks suggest is no verdict against, or without, what the task's own rows say.
+    own = evidence.gain[t] / evidence.se[t] if evidence.se[t] > 0 else 0.0
+    if evidence.p_better[t] > 1 - LEVEL and own > OWN_EVIDENCE:
         verdict = HELPS
-    elif evidence.p_worse[t] > 1 - LEVEL:
+    elif evidence.p_worse[t] > 1 - LEVEL and own < -OWN_EVIDENCE:
         verdict = HURTS
     return TaskTransfer(
         task=task.name,
