@@ -95,8 +95,8 @@ def transfer_report(
     --------
     >>> from skmtl import LowRankRegressor, transfer_report
     >>> from skmtl.datasets import make_multitask
-    >>> X, y = make_multitask(60, 20, 8, n_components=1, random_state=0)
-    >>> report = transfer_report(LowRankRegressor(n_components=1), X, y)
+    >>> X, y = make_multitask(100, 20, 5, n_components=1, random_state=0)
+    >>> report = transfer_report(LowRankRegressor(n_components=1, alpha=0.1), X, y, random_state=0)
     >>> report.verdicts["task_0"]
     'helps'
     """
