@@ -5,8 +5,17 @@ from __future__ import annotations
 import pytest
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from skmtl import LowRankClassifier, LowRankMultiTask, LowRankRegressor
+from skmtl import (
+    LowRankClassifier,
+    LowRankClassifierCV,
+    LowRankMultiTask,
+    LowRankMultiTaskCV,
+    LowRankRegressor,
+    LowRankRegressorCV,
+)
 
+#: Few candidates and folds: the checks fit hundreds of times.
+FEW = {"n_components": [1, 2], "alpha": [0.1, 0.01], "alpha_common": None, "cv": 3}
 ESTIMATORS = [
     LowRankRegressor(),
     LowRankClassifier(),
@@ -16,6 +25,9 @@ ESTIMATORS = [
     LowRankRegressor(factor_prior="learned"),
     LowRankClassifier(factor_prior="learned"),
     LowRankMultiTask(alpha_own=0.05, own_penalty="group"),
+    LowRankRegressorCV(**FEW, alpha_own=[None, 0.1]),
+    LowRankClassifierCV(**FEW, alpha_own=None),
+    LowRankMultiTaskCV(**FEW, alpha_own=[None, 0.1]),
 ]
 
 # What parametrize_with_checks would collect; written out because pytest refuses the generator of scikit-learn 1.6.
