@@ -75,7 +75,7 @@ def test_related_tasks_are_told_from_unrelated_ones():
         assert not np.any(verdict[unrelated] == "helps")
         assert not np.any(verdict[~unrelated] == "hurts")
         related_helped.append(np.mean(verdict[~unrelated] == "helps"))
-    assert np.mean(related_helped) >= 0.75  # single seeds give 0.63 to 0.95
+    assert np.mean(related_helped) >= 0.75  # single seeds give 0.42 to 0.95
 
 
 def test_a_rank_that_is_known_helps_most_related_tasks_and_hurts_unrelated_ones():
