@@ -12,6 +12,7 @@ from sklearn.model_selection import check_cv
 from skmtl.estimators.base import Given
 from skmtl.inputs.features import is_dict_of_tables
 from skmtl.model_selection.default_splitter import default_splitter
+from skmtl.model_selection.task_kfold import TaskKFold
 from skmtl.targets import TaskTargets, is_named
 from skmtl.tasks import TaskData
 
@@ -31,9 +32,10 @@ def user_splits(estimator: Any, given: Given) -> Splits:
         sizes = [table.shape[0] if hasattr(table, "shape") else len(table) for table in X.values()]
         y = np.concatenate([_as_labels(y[task]) for task in X])
         X = np.zeros((sum(sizes), 1))
-        # Tasks are known from the tables: a column per task would grow with n_rows x n_tasks.
-        groups = np.repeat(np.arange(len(sizes)), sizes) if groups is None else groups
         cv = default_splitter(estimator.cv, estimator, X, {"every task": y})
+        if isinstance(cv, TaskKFold) and groups is None:
+            # Tasks are known from the tables: a column per task would grow with n_rows x n_tasks.
+            groups = np.repeat(np.arange(len(sizes)), sizes)
     else:
         y = TaskTargets(y) if is_named(y) else y
         cv = default_splitter(estimator.cv, estimator, X, y)
