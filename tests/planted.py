@@ -12,19 +12,20 @@ def _directions(rng, n_features, rank, n_tasks):
 
 
 def _target(rng, raw, kind, noise=1.0):
+    # Log-odds and log means are of a size at which a class or a count says nearly as much as a number.
     if kind == "regression":
         return raw + noise * rng.randn(len(raw))
     if kind == "binary":
-        return np.where(raw + rng.logistic(size=len(raw)) > 0, "yes", "no")
+        return np.where(2 * raw + rng.logistic(size=len(raw)) > 0, "yes", "no")
     if kind == "count":
-        return rng.poisson(np.exp(np.clip(0.35 * raw + 0.5, -5, 3))).astype(float)
+        return rng.poisson(np.exp(np.clip(0.7 * raw + 0.5, -5, 3))).astype(float)
     scores = np.stack([raw, -raw, np.zeros(len(raw))], axis=1) + rng.gumbel(size=(len(raw), 3))
     return np.array(["a", "b", "c"])[scores.argmax(axis=1)]
 
 
 def _tasks(rng, coef, n_rows, own_rows, kinds, names, sizes=None):
     """X and y; with `own_rows` dicts, else one X."""
-    n_features = coef.shape[0]
+    n_features = len(coef)
     X = {} if own_rows else rng.randn(n_rows, n_features)
     y = {}
     for t, name in enumerate(names):

@@ -27,7 +27,7 @@ def single_axes(ax: Any, size: tuple[float, float]) -> Any:
     return pyplot().subplots(figsize=size, layout="constrained")[1] if ax is None else ax
 
 
-def short(name: Hashable, limit: int = 24) -> str:
+def short(name: Hashable, limit: int = 28) -> str:
     """A name cut to a length that leaves room for the picture."""
     text = str(name)
     return text if len(text) <= limit else text[: limit - 1] + "…"

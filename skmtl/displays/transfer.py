@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from skmtl.displays.canvas import short, single_axes
 from skmtl.transfer import TransferCurve, TransferReport, transfer_report
 
 #: Colours of Okabe & Ito, told apart in every kind of colour blindness, with a marker each for print in grey.
@@ -86,7 +87,7 @@ class TransferDisplay:
         tasks = [one for one in self.report.tasks if np.isfinite(one.fine_gain)]
         tasks.sort(key=lambda one: one.fine_gain)
         n_tasks = len(tasks)
-        ax = _axes(ax, (7.0, 1.7 + n_tasks * (0.3 if n_tasks <= _ROOMY else 0.13)))
+        ax = single_axes(ax, (7.0, 1.7 + n_tasks * (0.3 if n_tasks <= _ROOMY else 0.13)))
         for verdict, (colour, marker) in _LOOK.items():
             at = [i for i, one in enumerate(tasks) if one.verdict == verdict]
             if not at:
@@ -106,7 +107,7 @@ class TransferDisplay:
         n_tasks = len(tasks)
         every = 1 if n_tasks <= _NAMEABLE else int(np.ceil(n_tasks / _NAMEABLE))
         shown = range(n_tasks - 1, -1, -every)
-        ax.set_yticks(list(shown), [_short(tasks[i].task) for i in shown], fontsize=9 if n_tasks <= _ROOMY else 5.5)
+        ax.set_yticks(list(shown), [short(tasks[i].task) for i in shown], fontsize=9 if n_tasks <= _ROOMY else 5.5)
         ax.set_ylim(-0.8, n_tasks - 0.2)
         ax.grid(axis="x", linewidth=0.4, alpha=0.6)
         ax.set_axisbelow(True)
@@ -159,7 +160,7 @@ class TransferCurveDisplay:
         display : TransferCurveDisplay
         """
         n_labels, reports = self.curve.n_labels, list(self.curve.reports.values())
-        ax = _axes(ax, (6.4, 4.2))
+        ax = single_axes(ax, (6.4, 4.2))
         tasks = self.curve.gains
         for position, gain in enumerate(tasks.values()):
             ax.plot(n_labels, gain, color="#8c8c8c", linewidth=0.7, alpha=0.6, label="" if position else "a task")
@@ -182,27 +183,12 @@ class TransferCurveDisplay:
         return self
 
 
-def _axes(ax: Any, size: tuple[float, float]) -> Any:
-    if ax is not None:
-        return ax
-    try:
-        from matplotlib import pyplot as plt
-    except ImportError:
-        raise ImportError('Pictures need matplotlib: pip install "skmtl[plot]".') from None
-    return plt.subplots(figsize=size, layout="constrained")[1]
-
-
 def _measure(report: TransferReport) -> str:
     """Unit of the gains that are drawn."""
     used = {"R²" if name == "R^2" else name for name in report.scoring.values()}
     if "accuracy" in used and any(one.fine_gain != one.gain for one in report.tasks):
         used = (used - {"accuracy"}) | {"R² of class probabilities"}
     return ", ".join(sorted(used))
-
-
-def _short(name: Any, limit: int = 28) -> str:
-    text = str(name)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 # A report draws itself by these, though they stand above it.

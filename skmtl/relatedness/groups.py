@@ -26,7 +26,8 @@ from skmtl.relatedness.subspaces import Reduced, without_own_part
 from skmtl.relatedness.variance import own_variances
 from skmtl.tasks import TaskData
 
-_N_FOLDS = 5
+#: Folds, for tasks of few labels (fewer than so many on average) and of many: of few, none can be spared.
+_N_FOLDS, _FEW_LABELS, _N_FOLDS_OF_MANY = 10, 100, 5
 #: Most groups that are tried where the number is not given, and how many numbers in a row may fail to improve.
 _MAX_GROUPS = 12
 _PATIENCE = 2
@@ -37,7 +38,7 @@ _RANKS = (1, 2, 3, 4)
 _OWN_SHARE = 0.2
 #: Random starts of the last fit.
 _N_RANDOM = 10
-#: How many standard errors worse than the best a smaller number of groups may be.
+#: How many standard errors worse than the best a model of fewer parameters may be.
 _TOLERATED = 0.5
 
 
@@ -107,8 +108,9 @@ def group_tasks(
     """Tasks into groups that belong together: tasks of one group share a subspace of coefficients.
 
     Tasks of one group need not be alike in pairs: what they have in common is a low-rank basis, the very thing that a
-    joint model learns. Where no number of groups is given, it is the smallest whose held-out error is within half a
-    standard error of the best; one group where all belong together. A task whose labels are clearly more likely
+    joint model learns. Where no number of groups is given, it is that of the model with the fewest parameters (entries
+    of bases and factors) whose held-out error is within half a standard error of the best; one group where all
+    belong together. A task whose labels are clearly more likely
     alone than under what the others of its group have in common then becomes a group of its own.
 
     Parameters
@@ -150,7 +152,8 @@ def group_tasks(
 
     fitted by expectation maximisation from several starts: spectral clusterings of the coefficients under one
     low-rank model of all tasks, and random ones. Number of groups, rank and size of the own parts are those of the
-    smallest squared error in 5-fold cross-validation, in which clustering is part of what is left out.
+    smallest squared error in cross-validation (10 folds, 5 where tasks have 100 labels or more on average), in which
+    clustering is part of what is left out.
 
     References
     ----------
@@ -210,7 +213,10 @@ def _grouped(
     outputs = standardised_outputs(data)
     Z = feature_coordinates(data, whiten=False)
     row_norm = float(np.mean(np.sum(Z**2, axis=1)))
-    search = _Search(list(folds(data, outputs, Z, _N_FOLDS, rng)), row_norm, rng.randint(np.iinfo(np.int32).max))
+    labels_per_task = len(outputs.values) / len(outputs.task_of_output)
+    n_folds = _N_FOLDS if labels_per_task < _FEW_LABELS else _N_FOLDS_OF_MANY
+    parts = list(folds(data, outputs, Z, min(n_folds, data.n_rows), rng))
+    search = _Search(parts, row_norm, rng.randint(np.iinfo(np.int32).max))
     if n_groups is not None:
         search.try_ranks(n_groups, _RANKS)
     else:
@@ -305,13 +311,16 @@ class _Search:
         return differences
 
     def best(self, within_error: bool) -> _Model:
-        """The best model of the smallest number of groups that is not clearly worse than the best of all."""
+        """The best model; or, of those not clearly worse, the one of the fewest parameters."""
+        if not within_error:
+            return min(self.errors, key=self.loss)
         differences = self._differences()
-        good = [
-            m for m, (difference, error) in differences.items() if not within_error or difference <= _TOLERATED * error
-        ]
-        n_groups = min(model.n_groups for model in good)
-        return min((m for m in self.errors if m.n_groups == n_groups), key=self.loss)
+        good = [m for m, (difference, error) in differences.items() if difference <= _TOLERATED * error]
+        return min(good, key=lambda model: (self._n_parameters(model), self.loss(model)))
+
+    def _n_parameters(self, model: _Model) -> int:
+        """Entries of all bases, and of the factors: many small groups are no more than one large subspace."""
+        return model.rank * (model.n_groups * self.parts[0].evidence.gram.shape[1] + len(self.of))
 
     def path(self) -> list[tuple[int, int, float, float, float]]:
         differences = self._differences()

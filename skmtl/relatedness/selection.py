@@ -136,7 +136,7 @@ def select_tasks(
     names = [task.name for task in data.tasks]
     outputs = standardised_outputs(data)
     Z = feature_coordinates(data, whiten=False)
-    parts = list(folds(data, outputs, Z, _N_FOLDS, check_random_state(random_state)))
+    parts = list(folds(data, outputs, Z, min(_N_FOLDS, data.n_rows), check_random_state(random_state)))
     race = _Race(parts, names.index(main), float(np.mean(np.sum(Z**2, axis=1))))
     race.run()
     path = [(names[step.task], step.error, step.gain, step.standard_error) for step in race.steps]
