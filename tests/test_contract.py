@@ -15,7 +15,7 @@ from skmtl import (
 )
 
 #: Few candidates and folds: the checks fit hundreds of times.
-FEW = {"n_components": [1, 2], "alpha": [0.1, 0.01], "alpha_common": None, "cv": 3}
+FEW = {"n_components": [1, 2], "alpha": [0.1, 0.01], "alpha_common": None, "factor_prior": "ridge", "cv": 3}
 ESTIMATORS = [
     LowRankRegressor(),
     LowRankClassifier(),

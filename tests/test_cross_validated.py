@@ -24,7 +24,14 @@ from skmtl.datasets import make_multitask
 
 KINDS = {"a": "regression", "b": "binary", "c": "multiclass", "d": "count"}
 #: Few candidates, where the search itself is not what a test is about.
-FEW = {"n_components": [1, 2], "alpha": [0.3, 0.05], "alpha_common": None, "alpha_own": [None, 0.5], "cv": 3}
+FEW = {
+    "n_components": [1, 2],
+    "alpha": [0.3, 0.05],
+    "alpha_common": None,
+    "alpha_own": [None, 0.5],
+    "factor_prior": "ridge",
+    "cv": 3,
+}
 
 
 def excess_risk(model, truth):
@@ -51,7 +58,7 @@ def test_lists_are_tried_in_all_combinations_and_the_best_mean_score_wins():
     assert len(results["params"]) == 8
     assert results["rank_test_score"][model.best_index_] == 1
     assert model.best_score_ == results["mean_test_score"].max()
-    chosen = {name: getattr(model, f"{name}_") for name in ("n_components", "alpha", "alpha_common", "alpha_own")}
+    chosen = {name: getattr(model, f"{name}_") for name in model.best_params_}
     assert chosen == model.best_params_ == results["params"][model.best_index_]
 
 
@@ -66,7 +73,7 @@ def test_the_final_model_is_the_plain_estimator_at_the_chosen_values():
 def test_scores_are_those_of_a_cross_validation_by_hand():
     X, y = make_multitask(60, 8, 4, missing=0.3, random_state=2)
     cv = KFold(3, shuffle=True, random_state=0)
-    model = LowRankRegressorCV(n_components=2, alpha=[0.3, 0.05], alpha_common=None, alpha_own=None, cv=cv).fit(X, y)
+    model = LowRankRegressorCV(**FEW | {"n_components": 2, "alpha_own": None, "cv": cv}).fit(X, y)
     deviations = {task: np.nanstd(y[task]) for task in y}
     for number, params in enumerate(model.cv_results_["params"]):
         for fold, (train, test) in enumerate(cv.split(X)):
@@ -104,7 +111,14 @@ def test_the_planted_rank_is_found(seed):
 
 def test_one_standard_error_takes_a_simpler_model_that_is_nearly_as_good():
     X, y = make_multitask(50, 10, 6, n_components=2, noise=2.0, random_state=0)
-    grid = {"n_components": [1, 2, 4], "alpha": [1.0, 0.3, 0.1], "alpha_common": None, "alpha_own": None, "cv": 5}
+    grid = {
+        "n_components": [1, 2, 4],
+        "alpha": [1.0, 0.3, 0.1],
+        "alpha_common": None,
+        "alpha_own": None,
+        "factor_prior": "ridge",
+        "cv": 5,
+    }
     best = LowRankRegressorCV(**grid).fit(X, y)
     simple = LowRankRegressorCV(**grid, one_standard_error=True).fit(X, y)
     scores = best.cv_results_
@@ -119,6 +133,18 @@ def test_what_is_fixed_stays_fixed():
     assert {(one["n_components"], one["alpha"], one["alpha_common"]) for one in model.cv_results_["params"]} == {
         (2, 0.1, None)
     }
+
+
+def test_a_learned_prior_is_taken_where_it_lowers_the_held_out_loss():
+    X, y = make_multitask(12, 10, 40, n_components=2, own_rows=True, common=1.0, random_state=0)
+    free = {"n_components": 3, "alpha": 0.05, "alpha_common": None, "alpha_own": None, "cv": 3}
+    model = LowRankRegressorCV(**free).fit(X, y)
+    scores = dict(zip(model.cv_results_["param_factor_prior"], model.cv_results_["mean_test_score"]))
+    assert set(scores) == {"ridge", "learned"}
+    assert model.factor_prior_ == max(scores, key=scores.get) == "learned"
+    np.testing.assert_allclose(
+        model.factors_[0][:, 0], LowRankRegressor(**model.best_params_).fit(X, y).factors_[0][:, 0]
+    )
 
 
 # Never behind independent or pooled models

@@ -89,7 +89,7 @@ or (where X is one) a dict, default=None
     def _solve(self, data: TaskData, given: Given, report: Any) -> tuple[Solution | None, dict[str, Any]]:
         given_splits = user_splits(self, given)
         kept, splits = data_splits(given_splits, data)
-        options = FitOptions(self.fit_intercept, getattr(self, "scale_targets", "std"), self.factor_prior)
+        options = FitOptions(self.fit_intercept, getattr(self, "scale_targets", "std"))
         scales = natural_scales(data, options)
         scorer = None if self.scoring is None else self._fold_scorer(data, given, [given_splits[k][1] for k in kept])
         seen = data if scorer is not None else _in_row_space(data, self.fit_intercept)

@@ -7,6 +7,7 @@ from typing import Any
 from sklearn.utils import check_random_state
 
 from skmtl.estimators.base import Given, JointLinearModel
+from skmtl.estimators.parameters import TUNED
 from skmtl.solvers import Solution, Strengths, fit_jointly, fit_new_tasks
 from skmtl.tasks import TaskData
 
@@ -20,8 +21,7 @@ class LowRankModel(JointLinearModel):
         return False
 
     def _solve(self, data: TaskData, given: Given, report: Any) -> tuple[Solution | None, dict[str, Any]]:
-        strengths = {name: getattr(self, name) for name in ("n_components", "alpha", "alpha_common", "alpha_own")}
-        return self._solve_at(data, report, **strengths), {}
+        return self._solve_at(data, report, **{name: getattr(self, name) for name in TUNED}), {}
 
     def _solve_at(
         self,
@@ -31,13 +31,14 @@ class LowRankModel(JointLinearModel):
         alpha: float,
         alpha_common: float | None,
         alpha_own: float | None,
+        factor_prior: str,
     ) -> Solution:
         """Fit at these values of the tuned parameters; everything else is as the constructor says."""
         return fit_jointly(
             data,
             Strengths(alpha, alpha_common, alpha_own, getattr(self, "own_penalty", "ridge")),
             n_components=n_components,
-            factor_prior=self.factor_prior,
+            factor_prior=factor_prior,
             with_spread=self._keeps_spread,
             fit_intercept=self.fit_intercept,
             scale_targets=getattr(self, "scale_targets", "std"),

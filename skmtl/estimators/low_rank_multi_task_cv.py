@@ -24,9 +24,9 @@ class LowRankMultiTaskCV(LowRankModelCV, BaseEstimator):
         Strength of the common part; None leaves it out.
     alpha_own : "auto", float, None or list of such, default="auto"
         Strength of the own parts; None leaves them out.
-    factor_prior : {"ridge", "learned"}, default="ridge"
-        "learned": after the final fit the factors' mean and covariance are estimated and the factors recomputed
-        under them.
+    factor_prior : "auto", "ridge", "learned" or a list of both, default="auto"
+        "learned": the factors' mean and covariance are estimated and the factors recomputed under them. "auto":
+        if that lowers the held-out loss of the best model.
     kinds : dict of {task: kind}, default=None
         "regression", "binary", "multiclass" or "count" for tasks whose kind shall not be read off their targets.
     task_weight : "balanced" or dict of {task: weight}, default=None
@@ -75,6 +75,8 @@ class LowRankMultiTaskCV(LowRankModelCV, BaseEstimator):
     ----------
     n_components_ : int or None
         The chosen value; 0 where the shared part is left out.
+    factor_prior_ : {"ridge", "learned"}
+        The chosen prior.
     alpha_, alpha_common_, alpha_own_ : float or None
         The chosen strengths: ``alpha_`` infinite, or the others None, where the part is left out.
     cv_results_ : dict
@@ -121,7 +123,7 @@ objective_, objective_path_, dual_gap_, convergence_, n_iter_, n_features_in_, f
         alpha: Any = "auto",
         alpha_common: Any = "auto",
         alpha_own: Any = "auto",
-        factor_prior: str = "ridge",
+        factor_prior: Any = "auto",
         kinds: dict | None = None,
         task_weight: Any = None,
         class_weight: Any = None,

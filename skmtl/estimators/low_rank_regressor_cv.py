@@ -25,9 +25,9 @@ class LowRankRegressorCV(SpreadMixin, LowRankModelCV, RegressorMixin, BaseEstima
         Strength of the common part; None leaves it out.
     alpha_own : "auto", float, None or list of such, default="auto"
         Strength of the own parts; None leaves them out.
-    factor_prior : {"ridge", "learned"}, default="ridge"
-        "learned": after the final fit the factors' mean and covariance are estimated and the factors recomputed
-        under them.
+    factor_prior : "auto", "ridge", "learned" or a list of both, default="auto"
+        "learned": the factors' mean and covariance are estimated and the factors recomputed under them. "auto":
+        if that lowers the held-out loss of the best model.
     loss : {"squared", "poisson"}, default="squared"
         "poisson" is for counts, with a logarithmic link.
     task_weight : "balanced" or dict of {task: weight}, default=None
@@ -74,6 +74,8 @@ class LowRankRegressorCV(SpreadMixin, LowRankModelCV, RegressorMixin, BaseEstima
     ----------
     n_components_ : int or None
         The chosen value; 0 where the shared part is left out.
+    factor_prior_ : {"ridge", "learned"}
+        The chosen prior.
     alpha_, alpha_common_, alpha_own_ : float or None
         The chosen strengths: ``alpha_`` infinite, or the others None, where the part is left out.
     cv_results_ : dict
@@ -120,7 +122,7 @@ objective_, objective_path_, dual_gap_, convergence_, n_iter_, n_features_in_, f
         alpha: Any = "auto",
         alpha_common: Any = "auto",
         alpha_own: Any = "auto",
-        factor_prior: str = "ridge",
+        factor_prior: Any = "auto",
         loss: str = "squared",
         task_weight: Any = None,
         scale_targets: str | None = "std",

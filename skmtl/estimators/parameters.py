@@ -54,7 +54,7 @@ _RULES: dict[str, _Rule] = {
 
 
 #: Parameters that a cross-validated estimator chooses, unless they are given.
-TUNED = ("n_components", "alpha", "alpha_common", "alpha_own")
+TUNED = ("n_components", "alpha", "alpha_common", "alpha_own", "factor_prior")
 
 
 def check_tuned_parameters(estimator: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import Any
 
@@ -20,7 +20,7 @@ _EVERY_RANK = 12
 
 @dataclass(frozen=True)
 class Candidate:
-    """One setting of the four tuned parameters, as the estimators take them.
+    """One setting of the tuned parameters, as the estimators take them.
 
     ``alpha = inf`` leaves the shared part out (`n_components` then says nothing), None the other parts.
     """
@@ -29,6 +29,7 @@ class Candidate:
     alpha: float
     alpha_common: float | None
     alpha_own: float | None
+    factor_prior: str = "ridge"
 
     @property
     def has_shared(self) -> bool:
@@ -40,7 +41,7 @@ class Candidate:
         parts = self.has_shared + 2 * (self.alpha_own is not None) + (self.alpha_common is not None)
         rank = np.inf if self.n_components is None else self.n_components
         strengths = [self.alpha, self.alpha_common or np.inf, self.alpha_own or np.inf]
-        return (parts, rank if self.has_shared else 0, *(-strength for strength in strengths))
+        return (parts, rank if self.has_shared else 0, *(-strength for strength in strengths), self.factor_prior)
 
     def as_dict(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
@@ -52,7 +53,7 @@ class Space:
 
     Attributes
     ----------
-    n_components, alpha, alpha_common, alpha_own : tuple or None
+    n_components, alpha, alpha_common, alpha_own, factor_prior : tuple or None
         Values given by the user, in their order; None = "auto".
     """
 
@@ -60,6 +61,12 @@ class Space:
     alpha: tuple | None
     alpha_common: tuple | None
     alpha_own: tuple | None
+    factor_prior: tuple | None
+
+    @property
+    def priors(self) -> tuple:
+        """Priors that all candidates are tried under; a free choice is left to the end."""
+        return ("ridge",) if self.factor_prior is None else self.factor_prior
 
     @property
     def is_grid(self) -> bool:
@@ -69,10 +76,9 @@ class Space:
     def grid(self) -> list[Candidate]:
         """All combinations of given values, strong ones first so that each fit can start at the one before."""
         names = ("alpha_own", "alpha_common", "n_components", "alpha")
-        axes = [_in_order(name, getattr(self, name)) for name in names]
-        return list(
-            dict.fromkeys(canonical(Candidate(**dict(zip(names, values, strict=True)))) for values in product(*axes))
-        )
+        axes = [*(_in_order(name, getattr(self, name)) for name in names), self.priors]
+        combinations = (dict(zip((*names, "factor_prior"), values, strict=True)) for values in product(*axes))
+        return list(dict.fromkeys(canonical(Candidate(**combination)) for combination in combinations))
 
     def axes(self, scales: Any) -> dict[str, Sequence]:
         """Every parameter's values from simple to complex: ranks up, strengths down; absent parts are not on them."""
@@ -109,10 +115,10 @@ def as_values(parameter: Any) -> tuple | None:
 
 
 def canonical(candidate: Candidate) -> Candidate:
-    """The same model written one way: without a shared part the rank says nothing."""
+    """The same model written one way: without a shared part, rank and prior say nothing."""
     if candidate.has_shared:
         return candidate
-    return Candidate(None, np.inf, candidate.alpha_common, candidate.alpha_own)
+    return replace(candidate, n_components=None, alpha=np.inf, factor_prior="ridge")
 
 
 def is_absent(value: Any) -> bool:

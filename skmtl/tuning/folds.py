@@ -56,12 +56,10 @@ class FitOptions:
     fit_intercept : bool
     scale_targets : {"std", None} or ndarray of shape (n_tasks,)
         "residual" is taken as "std" until the residuals are known.
-    factor_prior : {"ridge", "learned"}
     """
 
     fit_intercept: bool
     scale_targets: ScaleTargets
-    factor_prior: str = "ridge"
 
 
 class HeldOut:
@@ -173,7 +171,7 @@ class Fold:
             tol=_TOLERANCE,
             start=self._start(candidate),
         )
-        if self._options.factor_prior == "learned" and solution.rank:
+        if candidate.factor_prior == "learned" and solution.rank:
             solution = self._with_prior(candidate, solution)
         if candidate.has_shared and solution.rank:
             empty = np.empty((len(solution.basis), 0))

@@ -5,7 +5,8 @@
 3. A common part, then own parts, are put beside the best so far, from nearly absent to strong as long as the
    held-out score rises; what has helped is tuned together with the rest.
 4. Common and own parts without a shared one (mean-regularised tasks), where that comes close.
-5. The strengths of the winner, on a finer lattice.
+5. A learned prior of the factors.
+6. The strengths of the winner, on a finer lattice.
 
 Each line of values is searched by steps that halve once neither neighbour is better: the number of fits grows with
 the logarithm of the range. Every model along the way is a candidate in the end.
@@ -34,10 +35,11 @@ _MAX_ROUNDS = 4
 
 def search(evaluation: Evaluation, space: Space, scales: Scales) -> None:
     """Evaluate what may be the best of the space; the outcomes are left in `evaluation`."""
+    walk = _Walk(evaluation, space, scales)
     if space.is_grid:
         evaluation(space.grid())
+        walk.try_prior()
         return
-    walk = _Walk(evaluation, space, scales)
     for parts in ({"alpha_own"}, {"alpha_common"}, {"alpha"}):
         walk.begin(parts)
     for part in ("alpha_common", "alpha_own"):
@@ -45,6 +47,7 @@ def search(evaluation: Evaluation, space: Space, scales: Scales) -> None:
     walk.begin({"alpha_common", "alpha_own"}, near=True)
     if not evaluation.outcomes:
         walk.begin(set(_PARTS))
+    walk.try_prior()
     walk.refine()
 
 
@@ -87,7 +90,7 @@ class _Walk:
         known = {frozenset(_present(candidate)) for candidate in self.evaluation.outcomes}
         if not self._allows(parts) or parts in known:
             return
-        candidate = Candidate(None, np.inf, None, None)
+        candidate = Candidate(None, np.inf, None, None, self.space.priors[-1] if "alpha" in parts else "ridge")
         for name in [*parts, *(["n_components"] if "alpha" in parts else [])]:
             candidate = replace(candidate, **{name: self._near(name, self._alone(name) if near else self.first[name])})
         self.evaluation([candidate])
@@ -115,6 +118,17 @@ class _Walk:
         if best != base:
             candidate = self._line(best, part, step // 2, _STEPS[part][1])
             self._tune(candidate, parts | {part}, narrow=True)
+
+    def try_prior(self) -> None:
+        """Where it is free, put the best model with a shared part under a learned prior of its factors."""
+        shared = [candidate for candidate in self.evaluation.outcomes if candidate.has_shared]
+        if self.space.factor_prior is not None or not shared:
+            return
+        candidate = replace(self.evaluation.best(shared), factor_prior="learned")
+        self.evaluation([candidate])
+        if not self.space.is_grid:
+            # A learned prior shrinks by itself: other strengths may now be the best.
+            self._tune(candidate, _present(candidate), narrow=True)
 
     def refine(self) -> None:
         """The winner's strengths, half an octave to either side."""
