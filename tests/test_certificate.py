@@ -137,9 +137,12 @@ def test_gap_stays_open_where_the_rank_limit_binds():
 @pytest.mark.parametrize("kind", LOSSES)
 def test_tighter_tol_lowers_the_objective_down_to_ten_digits(kind, form):
     data = data_of(kind, form)
-    values = [fit(data, tol=tol, n_components=2).objective for tol in (1e-2, 1e-4, 1e-6, 1e-8, 1e-10, 1e-12)]
+    tols = np.array([1e-2, 1e-4, 1e-6, 1e-8, 1e-10, 1e-12])
+    values = np.array([fit(data, tol=tol, n_components=2).objective for tol in tols])
     scale = max(abs(values[-1]), 1.0)
-    assert np.all(np.diff(values) <= 1e-10 * scale)
+    # A loose fit may by luck stop a little lower; never by more than a hundredth of what the tighter tol allows.
+    assert np.all(np.diff(values) <= np.maximum(1e-2 * tols[1:], 1e-10) * scale)
+    assert np.all(values - values[-1] <= np.maximum(10 * tols, 1e-10) * scale)
     assert abs(values[-1] - values[-2]) <= 1e-10 * scale
 
 
