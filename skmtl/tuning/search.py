@@ -127,8 +127,9 @@ class _Walk:
         candidate = replace(self.evaluation.best(shared), factor_prior="learned")
         self.evaluation([candidate])
         if not self.space.is_grid:
-            # A learned prior shrinks by itself: other strengths may now be the best.
-            self._tune(candidate, _present(candidate), narrow=True)
+            # A learned prior shrinks by itself, so that other strengths may now be the best. Useless components
+            # cost little under it: it is no judge of the rank.
+            self._tune(candidate, _present(candidate), narrow=True, with_rank=False)
 
     def refine(self) -> None:
         """The winner's strengths, half an octave to either side."""
@@ -159,9 +160,11 @@ class _Walk:
             return False
         return all(self.space.allows(name, absent=name not in parts) for name in _PARTS)
 
-    def _tune(self, candidate: Candidate, parts: set[str], narrow: bool = False) -> Candidate:
+    def _tune(self, candidate: Candidate, parts: set[str], narrow: bool = False, with_rank: bool = True) -> Candidate:
         """Search one line after the other until a round changes nothing; `narrow`: by the last steps only."""
-        lines = [name for name in _LINES if name in parts or (name == "n_components" and "alpha" in parts)]
+        lines = [
+            name for name in _LINES if name in parts or (name == "n_components" and with_rank and "alpha" in parts)
+        ]
         self.evaluation([candidate])
         for _ in range(_MAX_ROUNDS):
             before = candidate
