@@ -70,7 +70,7 @@ def table(report: Any, max_tasks: int | None) -> tuple[list[str], list[list[str]
     heads += [*(["of probabilities"] if finer else []), "verdict"]
     rows = []
     for one in tasks:
-        row = [str(one.task), one.kind, str(one.n_labels), _number(one.independent)]
+        row = [str(one.task), one.kind, f"{one.n_train:.0f}", _number(one.independent)]
         row += [*([_number(one.pooled)] if has_pooled else []), _number(one.joint), _gain(one.gain, one.gain_se)]
         row += [*([_gain(one.fine_gain, one.fine_gain_se) if _is_finer(one) else ""] if finer else []), one.verdict]
         rows.append(row)
@@ -141,6 +141,7 @@ def _legend(report: Any) -> list[str]:
     scores = [text for name, text in _EXPLAINED.items() if name in used]
     scores += [f"{', '.join(own)}: mean of the folds"] if own else []
     lines = [f"scores       on held-out rows, {report.n_folds} folds: {'; '.join(scores)}"]
+    lines.append("labels       of the task in the training part of a fold")
     lines.append("independent  the same kind of model, tuned alike, nothing shared between tasks")
     if "pooled" in report.estimators:
         lines.append("pooled       one model for all tasks, as if they were the same")
