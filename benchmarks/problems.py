@@ -210,13 +210,18 @@ def real_names(directory) -> list[str]:
     return list(_loader(directory).names())
 
 
+def loaded(directory, name: str) -> dict:
+    """A real set as its loader gives it."""
+    return _loader(directory).load(name)
+
+
 def real(directory, name: str, n_components: int = 5, seed: int = 0) -> Problem:
     """A real set through ``DIR/load.py``, features and numeric targets standardised, a quarter of the rows held out.
 
     ``load(name)`` gives a dict with X, and y with task (n,) or Y (n, n_targets) with NaN for gaps; gaps in X are
     filled with the column's mean. ValueError for a mixture of numbers and classes, which no peer can fit.
     """
-    data = _loader(directory).load(name)
+    data = loaded(directory, name)
     X = data["X"]
     task = np.unique(data["task"], return_inverse=True)[1] if "task" in data else None
     y = np.asarray(data["y"] if "y" in data else data["Y"], dtype=float)

@@ -1,0 +1,104 @@
+"""What tuning without a thought costs: ``python -m benchmarks.tuned [--seeds 3] [--data DIR]``.
+
+Regret is the excess risk of a choice over that of the best one: here the planted rank and the strength that the truth
+itself would pick. Every column is an estimator as a user would call it; risks are mean squared errors of coefficients and
+intercepts, for standard normal features. With ``--data DIR`` also real sets with published splits through
+``DIR/load.py``: mean over tasks of the root mean squared error, and explained variance over all rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from time import perf_counter
+
+import numpy as np
+
+from benchmarks.problems import loaded
+from skmtl import LowRankRegressor, LowRankRegressorCV
+from skmtl.datasets import make_multitask
+
+PLANTED = {
+    "n_t=40 d=30 T=60 k=3": {"n_samples": 40, "n_features": 30, "n_tasks": 60, "n_components": 3},
+    "n_t=20 d=40 T=100 k=4": {"n_samples": 20, "n_features": 40, "n_tasks": 100, "n_components": 4},
+    "n_t=15 d=40 T=400 k=4": {"n_samples": 15, "n_features": 40, "n_tasks": 400, "n_components": 4},
+    "n_t=100 d=28 T=139 k=5": {"n_samples": 100, "n_features": 28, "n_tasks": 139, "n_components": 5},
+    "six outliers of 60": {"n_samples": 40, "n_features": 30, "n_tasks": 60, "n_components": 3, "n_outliers": 6},
+    "nothing shared": {"n_samples": 40, "n_features": 15, "n_tasks": 30, "n_components": 1, "n_outliers": 30},
+    "one common part": {"n_samples": 20, "n_features": 15, "n_tasks": 30, "n_components": 1, "common": 3.0},
+}
+CHOICES = {
+    "default": {},
+    "learned prior": {"factor_prior": "learned"},
+    "residual scales": {"scale_targets": "residual"},
+    "no scales": {"scale_targets": None},
+    "no guard": {"guard": False},
+    "low rank alone": {"alpha_common": None, "alpha_own": None},
+    "independent": {"alpha": np.inf, "alpha_common": None},
+    "pooled": {"alpha": np.inf, "alpha_own": None},
+}
+
+
+def excess_risk(model, truth) -> float:
+    """Mean over tasks of the squared error of coefficients and intercept."""
+    errors = [
+        np.sum((model.coef_[t] - truth.coef[t]) ** 2) + (model.intercept_[t] - truth.intercept[t]) ** 2
+        for t in model.tasks_
+    ]
+    return float(np.mean(errors))
+
+
+def planted(options: dict, seeds: int) -> dict[str, list[float]]:
+    """Excess risks of every choice, and of the rank-k fit at the strength that the truth picks ("oracle")."""
+    risks: dict[str, list[float]] = {"oracle": [], **{name: [] for name in CHOICES}}
+    for seed in range(seeds):
+        X, y, truth = make_multitask(own_rows=True, return_truth=True, random_state=seed, **options)
+        k = options["n_components"]
+        strengths = 1.5 * 2.0 ** -np.arange(0, 7, 0.5)
+        fits = [LowRankRegressor(n_components=k, alpha=alpha, tol=1e-5).fit(X, y) for alpha in strengths]
+        risks["oracle"].append(min(excess_risk(fit, truth) for fit in fits))
+        for name, choice in CHOICES.items():
+            risks[name].append(excess_risk(LowRankRegressorCV(**choice).fit(X, y), truth))
+    return risks
+
+
+def on_splits(data: dict, choice: dict) -> tuple[float, float, float]:
+    """Mean over splits: RMSE per task, explained variance of all rows, seconds."""
+    columns = np.flatnonzero(data["X"].std(axis=0) > 0)
+    figures = []
+    for train in data["splits"]:
+        X = data["X"][:, columns]
+        spread = X[train].std(axis=0)
+        X = (X - X[train].mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+        X, y, task = np.column_stack([X, data["task"]]), data["y"], data["task"][~train]
+        start = perf_counter()
+        model = LowRankRegressorCV(task_col=len(columns), **choice).fit(X[train], y[train])
+        seconds = perf_counter() - start
+        residual = model.predict(X[~train]) - y[~train]
+        by_task = [np.sqrt(np.mean(residual[task == one] ** 2)) for one in np.unique(task)]
+        figures.append((np.mean(by_task), 1 - np.mean(residual**2) / np.var(y[~train]), seconds))
+    return tuple(np.mean(figures, axis=0))
+
+
+def main(arguments=None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tuned", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="planted problems (default: all)")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--data", metavar="DIR", help="also the set `school` of this directory")
+    options = parser.parse_args(arguments)
+    warnings.simplefilter("ignore")
+    print(f"{'excess risk (regret)':26s}" + "".join(f"{name:>18s}" for name in ["oracle", *CHOICES]))
+    for name in options.names or PLANTED:
+        risks = planted(PLANTED[name], options.seeds)
+        oracle = np.mean(risks["oracle"])
+        cells = [f"{np.mean(values):.3f} ({np.mean(values) / oracle:.2f})" for values in risks.values()]
+        print(f"{name:26s}" + "".join(f"{cell:>18s}" for cell in cells), flush=True)
+    if options.data:
+        data = loaded(options.data, "school")
+        for name, choice in CHOICES.items():
+            error, explained, seconds = on_splits(data, choice)
+            print(f"school  {name:18s} RMSE {error:.3f}  explained {explained:.4f}  {seconds:.1f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
