@@ -1,9 +1,9 @@
 """What tuning without a thought costs: ``python -m benchmarks.tuned [--seeds 3] [--data DIR]``.
 
-Regret is the excess risk of a choice over that of the best one: here the planted rank and the strength that the truth
-itself would pick. Every column is an estimator as a user would call it; risks are mean squared errors of coefficients and
-intercepts, for standard normal features. With ``--data DIR`` also real sets with published splits through
-``DIR/load.py``: mean over tasks of the root mean squared error, and explained variance over all rows.
+Regret is the excess risk of a choice over that of the best one: here the planted rank and the strength that the
+truth itself would pick. Every column is an estimator as a user would call it; risks are mean squared errors of
+coefficients and intercepts, for standard normal features. With ``--data DIR`` also the set `school` with its published
+splits through ``DIR/load.py``: mean over tasks of the root mean squared error, and explained variance over all rows.
 """
 
 from __future__ import annotations
