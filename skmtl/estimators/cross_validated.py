@@ -96,17 +96,15 @@ or (where X is one) a dict, default=None
         evaluation = Evaluation(seen, make_folds(seen, splits, scales.target, options), scorer, self.n_jobs)
         space = Space(**{name: as_values(getattr(self, name)) for name in TUNED})
         search(evaluation, space, scales)
-        chosen = choose(evaluation, self.one_standard_error)
         if options.scale_targets == "residual" and any(task.kind == "regression" for task in data.tasks):
-            options, chosen, scales = self._rescaled(data, chosen, scales, options)
-            folds = make_folds(seen, splits, scales.target, options)
+            best = choose(evaluation, self.one_standard_error)
+            options, near, scales = self._rescaled(data, best, scales, options)
             alone = [one for one in evaluation.outcomes if _is_independent(one)]
-            best_alone = evaluation.best(alone) if alone else None
-            evaluation = Evaluation(seen, folds, scorer, self.n_jobs)
-            search_near(evaluation, space, scales, chosen)
-            chosen = choose(evaluation, self.one_standard_error)
-            if best_alone is not None:
-                evaluation([best_alone])
+            alone = [evaluation.best(alone)] if alone else []
+            evaluation = Evaluation(seen, make_folds(seen, splits, scales.target, options), scorer, self.n_jobs)
+            search_near(evaluation, space, scales, near)
+            evaluation(alone)
+        chosen = choose(evaluation, self.one_standard_error)
         guarded, alone_with = self._guarded(evaluation, chosen, given_splits, scales.target, options)
         outcomes = list(evaluation.outcomes.values())
         found = {
