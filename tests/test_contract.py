@@ -20,21 +20,24 @@ ESTIMATORS = [
     LowRankRegressor(),
     LowRankClassifier(),
     LowRankMultiTask(),
-    LowRankRegressor(scale_targets="residual"),
-    LowRankMultiTask(scale_targets="residual", factor_prior="learned"),
-    LowRankRegressor(factor_prior="learned"),
-    LowRankClassifier(factor_prior="learned"),
-    LowRankMultiTask(alpha_own=0.05, own_penalty="group"),
     LowRankRegressorCV(**FEW, alpha_own=[None, 0.1]),
     # Weights and repeated rows are to agree to 1e-7: a fit at a binding rank is stationary to `tol`, not as exact.
     LowRankClassifierCV(**FEW | {"n_components": None}, alpha_own=None),
     LowRankMultiTaskCV(**FEW, alpha_own=[None, 0.1]),
 ]
+#: The same classes in other moods.
+VARIANTS = [
+    LowRankRegressor(scale_targets="residual"),
+    LowRankMultiTask(scale_targets="residual", factor_prior="learned"),
+    LowRankRegressor(factor_prior="learned"),
+    LowRankClassifier(factor_prior="learned"),
+    LowRankMultiTask(alpha_own=0.05, own_penalty="group"),
+]
 
 # What parametrize_with_checks would collect; written out because pytest refuses the generator of scikit-learn 1.6.
 CHECKS = [
-    pytest.param(estimator, check, id=f"{estimator}-{check.func.__name__}")
-    for one in ESTIMATORS
+    pytest.param(estimator, check, id=f"{estimator}-{check.func.__name__}", marks=marks)
+    for one, marks in [*((one, ()) for one in ESTIMATORS), *((one, pytest.mark.slow) for one in VARIANTS)]
     for estimator, check in estimator_checks_generator(one)
 ]
 
