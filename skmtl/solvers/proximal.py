@@ -73,7 +73,7 @@ class _Model:
     def __init__(self, problem: Problem, loss: ConvexLoss):
         self.problem, self.loss, self.penalties = problem, loss, problem.penalties
         self.has_common = bool(np.isfinite(problem.penalties.common))
-        self.has_own = bool(np.isfinite(problem.penalties.own))
+        self.has_own = problem.penalties.has_own
         self.shares = problem.shares_common.astype(float)
         # One step of the common part moves all tasks: its curvature is the sum of theirs.
         n_shares = max(float(self.shares.sum()), 1.0)
@@ -130,7 +130,7 @@ class _Model:
 
     @property
     def _strengths(self) -> list[float]:
-        return [*[self.penalties.common] * self.has_common, *[self.penalties.own] * self.has_own]
+        return [*[self.penalties.common] * self.has_common, *[float(np.min(self.penalties.own))] * self.has_own]
 
     def prox(self, place: Place, gradients: Sequence[NDArray], bound: float, intercepts: NDArray):
         """The proximal step from `place`, and the trace norm where it ends."""
@@ -146,7 +146,9 @@ class _Model:
 
 
 def is_affordable(problem: Problem) -> bool:
-    """Whether W and its singular values are cheap beside the data."""
+    """Whether W and its singular values are cheap beside the data, and own parts, if any, bear one plain ridge."""
+    if problem.penalties.is_group or np.ndim(problem.penalties.own) > 0:
+        return False
     n_features, n_outputs = problem.X.shape[1], problem.n_outputs
     room = max(_ROOM, problem.X.n_stored)
     return min(n_features, n_outputs) <= _LARGEST_GRAM and _COPIES * n_features * n_outputs <= room
