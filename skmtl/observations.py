@@ -28,8 +28,9 @@ _SHARE_FOR_ALL = {True: 0.01, False: 0.05}
 _TASKS_AT_ONCE = 8
 #: From so many observations per task on, tasks are worked on one by one: each fills the cache by itself.
 _LONG_TASK = 1024
-#: From this many products per task on, its Gram matrix is a product of its own.
-_LONG_GRAM = 1 << 14
+#: From this many products per task on, its Gram matrix is a product of its own: in one batch for tasks of equal
+#: length, or one by one.
+_LONG_GRAM = {True: 1 << 11, False: 1 << 14}
 #: Doubles that a temporary of a batched product may hold.
 _BATCH_ELEMENTS = 1 << 21
 
@@ -242,8 +243,9 @@ class ListedObservations:
 
     def grams(self, curvature: NDArray, pairs: Pairs) -> NDArray:
         p = pairs.p
-        if self._has_long_tasks or len(self.rows) * p * p >= _LONG_GRAM * self.n_tasks:
-            if self._are_equally_long and self.rows.size * p <= _BATCH_ELEMENTS:
+        in_one_batch = self._are_equally_long and self.rows.size * p <= _BATCH_ELEMENTS
+        if self._has_long_tasks or len(self.rows) * p * p >= _LONG_GRAM[in_one_batch] * self.n_tasks:
+            if in_one_batch:
                 seen = self._seen(pairs.scores, slice(None)).reshape(self.n_tasks, -1, p)
                 return np.swapaxes(seen * curvature.reshape(self.n_tasks, -1, 1), 1, 2) @ seen
             sums = np.empty((self.n_tasks, p, p))
