@@ -307,7 +307,7 @@ def _certified(model: _Model, null: Point, here: Place, value: float) -> tuple[P
     """The point with optimal intercepts, and its duality gap."""
     problem, loss = model.problem, model.loss
     parts = [loss.outward(part) for part in here.parts]
-    left, values, right = np.linalg.svd(here.parts[0], full_matrices=False) if here.factors is None else here.factors
+    left, values, right = here.factors if here.factors is not None else shrink_singular_values(here.parts[0], 0.0)
     root = np.sqrt(values)
     basis, factors = loss.outward(left * root), right.T * root
     W = parts[0]
