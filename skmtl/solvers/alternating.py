@@ -4,6 +4,9 @@ The road of one fit::
 
     TaskData --formulate--> Problem --start--> Point --minimise_basis--> Point --certificate--> grow or stop
     --restore--> Solution (the user's features, units and order of tasks)
+
+Where nothing limits the rank the problem is convex, and proximal steps (`minimise_trace_norm`) come first; where they
+reach the certificate, no basis step is taken, and where they get on slowly, the alternation goes on from their end.
 """
 
 from __future__ import annotations
