@@ -95,8 +95,13 @@ class Block:
         """Total weighted loss, and its gradient per observation."""
         if self.loss.is_quadratic:
             return self.quadratic_loss(raw - self.y)
-        losses, slope, _ = self.evaluate(raw)
-        return float(np.sum(losses)), slope
+        total, slope = 0.0, np.empty(raw.shape)
+        for piece in self.chunks():
+            part = self.part(piece)
+            one, gradient, _ = self.loss.evaluate(part.y, raw[piece])
+            slope[piece] = part.weighted(gradient)
+            total += float(np.sum(part.weighted(one)))
+        return total, slope
 
     def quadratic_loss(self, residual: NDArray) -> tuple[float, NDArray]:
         """As `loss_and_slope` for the squared loss, from ``raw - y``."""

@@ -21,12 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-#: From this share of observed cells on, a product with every task on every row is the cheaper one.
-_SHARE_FOR_ALL = 0.01
+#: From this share of observed cells on, a product with every task on every row is the cheaper one: of sparse X,
+#: whose rows are slow to pick, and of dense X.
+_SHARE_FOR_ALL = {True: 0.01, False: 0.05}
 #: Tasks that such a product is made for at a time.
 _TASKS_AT_ONCE = 8
 #: From so many observations per task on, tasks are worked on one by one: each fills the cache by itself.
 _LONG_TASK = 1024
+#: From this many products per task on, its Gram matrix is a product of its own: in one batch for tasks of equal
+#: length, or one by one.
+_LONG_GRAM = {True: 1 << 11, False: 1 << 14}
 #: Doubles that a temporary of a batched product may hold.
 _BATCH_ELEMENTS = 1 << 21
 
@@ -149,6 +153,7 @@ class ListedObservations:
         self.rows = rows.astype(np.int32 if small else np.int64)
         self.offsets = offsets.astype(self.rows.dtype)
         self.tasks = np.repeat(np.arange(self.n_tasks, dtype=self.rows.dtype), np.diff(offsets))
+        self._are_equally_long = bool(np.ptp(np.diff(self.offsets)) == 0)
         self._has_long_tasks = len(rows) >= _LONG_TASK * self.n_tasks
         self.rows_in_order = len(rows) == n_rows and bool(np.all(rows == np.arange(n_rows)))
 
@@ -200,16 +205,15 @@ class ListedObservations:
             for output, v in enumerate(self._outputs(values))
         )
 
-    @property
-    def _is_dense(self) -> bool:
+    def _is_dense(self, X: Any) -> bool:
         """Whether so many cells are observed that products with every task on every row pay."""
-        return len(self.rows) >= _SHARE_FOR_ALL * self.n_rows * self.n_tasks
+        return not self.rows_in_order and len(self.rows) >= _SHARE_FOR_ALL[X.is_sparse] * self.n_rows * self.n_tasks
 
     def feature_sums(self, values: NDArray, X: Any) -> NDArray:
         sums = np.empty((X.shape[1], self.n_tasks, self.n_outputs))
         for output, v in enumerate(self._outputs(values)):
             matrix = self._matrix(v)
-            if not (X.is_sparse and self._is_dense):
+            if not (X.is_sparse and self._is_dense(X)):
                 sums[:, :, output] = X.transposed_times(matrix.T)
                 continue
             # Products of two sparse matrices are slow, a dense right side is filled for a few tasks at a time.
@@ -222,7 +226,10 @@ class ListedObservations:
         raw = np.empty((len(self.rows), self.n_outputs))
         for output in range(self.n_outputs):
             columns = by_output[:, :, output]
-            if not self._is_dense:
+            if self.rows_in_order and self._are_equally_long and X.can_be_cut:
+                raw[:, output] = X.table_products(columns)
+                continue
+            if not self._is_dense(X):
                 raw[:, output] = X.row_products(self.rows, columns, self.tasks)
                 continue
             for tasks in task_batches(self.n_tasks):
@@ -235,8 +242,13 @@ class ListedObservations:
         return np.bincount(self.rows, weights=values, minlength=self.n_rows)
 
     def grams(self, curvature: NDArray, pairs: Pairs) -> NDArray:
-        if self._has_long_tasks:
-            sums = np.empty((self.n_tasks, pairs.p, pairs.p))
+        p = pairs.p
+        in_one_batch = self._are_equally_long and self.rows.size * p <= _BATCH_ELEMENTS
+        if self._has_long_tasks or len(self.rows) * p * p >= _LONG_GRAM[in_one_batch] * self.n_tasks:
+            if in_one_batch:
+                seen = self._seen(pairs.scores, slice(None)).reshape(self.n_tasks, -1, p)
+                return np.swapaxes(seen * curvature.reshape(self.n_tasks, -1, 1), 1, 2) @ seen
+            sums = np.empty((self.n_tasks, p, p))
             for task, part in self._one_by_one():
                 seen = self._seen(pairs.scores, part)
                 np.matmul((seen * curvature[part, np.newaxis]).T, seen, out=sums[task])

@@ -109,3 +109,29 @@ def spectral_norm(matrix: NDArray) -> float:
         return float(leading_left_vectors(matrix, 1)[1][0])
     gram = matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
     return float(np.sqrt(max(np.linalg.eigvalsh(gram)[-1], 0.0)))
+
+
+def shrink_singular_values(matrix: NDArray, amount: float) -> tuple[NDArray, NDArray, NDArray]:
+    """Proximal map of ``amount`` times the trace norm, in factors.
+
+    Through the smaller Gram matrix, several times faster than a singular value decomposition, except where `amount`
+    is so small that values near it would drown in the rounding of their squares.
+
+    Returns
+    -------
+    left, values, right : ndarrays of shape (rows, r), (r,) and (r, columns)
+        ``left * values @ right``; positive values only, the largest first.
+    """
+    rows, columns = matrix.shape
+    gram = matrix @ matrix.T if rows <= columns else matrix.T @ matrix
+    squares, vectors = np.linalg.eigh(gram)
+    largest = np.sqrt(max(squares[-1], 0.0))
+    if amount < 1e-5 * largest:
+        left, values, right = np.linalg.svd(matrix, full_matrices=False)
+        kept = int(np.count_nonzero(values > amount))
+        return left[:, :kept], values[:kept] - amount, right[:kept]
+    kept = int(np.count_nonzero(squares > amount**2))
+    values, vectors = np.sqrt(squares[::-1][:kept]), vectors[:, ::-1][:, :kept]
+    if rows <= columns:
+        return vectors, values - amount, (vectors / values).T @ matrix
+    return matrix @ (vectors / values), values - amount, vectors.T

@@ -4,12 +4,16 @@ The road of one fit::
 
     TaskData --formulate--> Problem --start--> Point --minimise_basis--> Point --certificate--> grow or stop
     --restore--> Solution (the user's features, units and order of tasks)
+
+Where nothing limits the rank the problem is convex, and proximal steps (`minimise_trace_norm`) come first; where they
+reach the certificate, no basis step is taken, and where they get on slowly, the alternation goes on from their end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
@@ -20,8 +24,10 @@ from skmtl.objective import Problem
 from skmtl.penalties import leading_left_vectors, spectral_norm
 from skmtl.solvers.basis_step import Point, minimise_basis, settle
 from skmtl.solvers.build import ScaleTargets
-from skmtl.solvers.formulation import Formulation, formulate, restore
+from skmtl.solvers.convex_loss import convex_loss, has_one_hessian
+from skmtl.solvers.formulation import Formulation, columns_of, formulate, restore
 from skmtl.solvers.preconditioner import Preconditioner
+from skmtl.solvers.proximal import is_affordable, minimise_trace_norm
 from skmtl.solvers.solution import Convergence, Solution
 from skmtl.solvers.start import (
     curvature_preconditioner,
@@ -39,6 +45,7 @@ _FIRST_RANK = 10
 _WEAKEST = 1e-11
 #: No promise of a decrease below this share of the objective can be told from rounding.
 _ROUNDING = 1e-15
+_CLOSED = "The duality gap is below tol: no model of any rank is better."
 
 Report = Callable[[int, float, float], None]
 
@@ -74,12 +81,18 @@ class Prepared:
     formulation : Formulation
     gradient : ndarray of shape (n_features, n_outputs)
         Of the loss in W at the null model.
-    preconditioner : Preconditioner
+    null : Point
+        The model with intercepts only.
     """
 
     formulation: Formulation
     gradient: NDArray
-    preconditioner: Preconditioner
+    null: Point
+
+    @cached_property
+    def preconditioner(self) -> Preconditioner:
+        """Made when it is first asked for: proximal steps do without."""
+        return curvature_preconditioner(self.formulation.problem, self.null)
 
     @property
     def largest_alpha(self) -> float:
@@ -91,7 +104,7 @@ def prepare(formulation: Formulation) -> Prepared:
     """The passes over the data that precede the first step, done once for any number of fits."""
     null = null_point(formulation.problem)
     gradient = formulation.problem.coefficient_gradient(null.slopes)
-    return Prepared(formulation, gradient, curvature_preconditioner(formulation.problem, null))
+    return Prepared(formulation, gradient, replace(null, slopes=[]))
 
 
 def solve(
@@ -133,7 +146,7 @@ def solve(
     """
     with one_blas_thread(has_narrow_set_up(data)):
         prepared = prepare(formulate(data, alpha, alpha_common, alpha_own, fit_intercept, scale_targets))
-        begun = _begin(prepared, n_components, alpha, alpha_common, max_iter, tol, n_init, random_state, start)
+        begun = _begin(prepared, n_components, alpha, alpha_common, max_iter, tol, n_init, random_state, start, report)
         del prepared
         return _run(begun, n_jobs, report)
 
@@ -153,7 +166,7 @@ def solve_prepared(
     report: Report | None = None,
 ) -> Solution:
     """As `solve`, on data made ready; `alpha_common` is None exactly where it was None there."""
-    begun = _begin(prepared, n_components, alpha, alpha_common, max_iter, tol, n_init, random_state, start)
+    begun = _begin(prepared, n_components, alpha, alpha_common, max_iter, tol, n_init, random_state, start, report)
     return _run(begun, n_jobs, report)
 
 
@@ -162,8 +175,10 @@ class _Begun:
     """A fit before its first step; the gradient at the null model, as large as all coefficients, is gone."""
 
     formulation: Formulation
-    preconditioner: Preconditioner
-    starts: list[NDArray]
+    null: Point
+    preconditioner: Preconditioner | None
+    starts: list[Callable[[], Point]]
+    convex: Descent | None
     settings: Settings
     n_columns: int
 
@@ -178,6 +193,7 @@ def _begin(
     n_init: int,
     random_state: np.random.RandomState | None,
     start: Solution | None,
+    report: Report | None,
 ) -> _Begun:
     problem = prepared.formulation.problem
     # A strength below rounding is as good as none, and leaves the systems of the factor step solvable.
@@ -191,24 +207,63 @@ def _begin(
         rank = 0
     first = min(rank, _FIRST_RANK) if n_components is None else rank
     settings = Settings(rank, rank < limit, first, tol, max_iter)
-    rng = np.random.RandomState(0) if random_state is None else random_state
-    with one_blas_thread():
-        starts = _starts(formulation, prepared.preconditioner, prepared.gradient, settings, n_init, rng, start)
-    return _Begun(
-        formulation, prepared.preconditioner, starts, settings, n_components if n_components is not None else limit
-    )
+    null = replace(null_point(problem), slopes=[])
+    convex = None
+    if not settings.is_limiting and rank and is_affordable(problem):
+        with one_blas_thread(has_narrow_steps(problem)):
+            convex = _proximal(prepared, formulation, null, settings, start, report or _silent)
+    starts: list[Callable[[], Point]] = []
+    if convex is None:
+        rng = np.random.RandomState(0) if random_state is None else random_state
+        with one_blas_thread():
+            bases = _bases(formulation, prepared, settings, n_init, rng, start)
+        starts = [partial(with_free_columns, problem, null, basis) for basis in bases]
+    elif not convex.converged:
+        starts = [partial(_with_scores, problem, convex.point)]
+    n_columns = n_components if n_components is not None else limit
+    return _Begun(formulation, null, prepared.preconditioner if starts else None, starts, convex, settings, n_columns)
+
+
+def _proximal(
+    prepared: Prepared,
+    formulation: Formulation,
+    null: Point,
+    settings: Settings,
+    start: Solution | None,
+    report: Report,
+) -> Descent:
+    """The convex problem by proximal steps, which hand over to the alternation where they get on slowly."""
+    problem = formulation.problem
+    curvature = prepared.preconditioner if has_one_hessian(problem) else None
+    loss = convex_loss(problem, null.value, prepared.gradient, curvature)
+    first = np.zeros_like(prepared.gradient)
+    if start is not None:
+        basis, factors = columns_of(formulation, start)
+        first = basis @ factors.T
+    done = minimise_trace_norm(problem, loss, null, first, tol=settings.tol, max_iter=settings.max_iter, report=report)
+    scale = _scale(done.point.value, null.value)
+    return Descent(done.point, done.gap, done.path, done.gap <= settings.tol * scale, _CLOSED)
+
+
+def _scale(value: float, null_value: float) -> float:
+    """The objective may cross zero (Poisson) or vanish (a perfect fit); then the fall so far sets the scale."""
+    return max(abs(value), 1e-3 * (null_value - value), 1e-300)
 
 
 def _run(begun: _Begun, n_jobs: int | None, report: Report | None) -> Solution:
     problem, starts, settings = begun.formulation.problem, begun.starts, begun.settings
-    null = replace(null_point(problem), slopes=[])
-    n_workers = min(effective_n_jobs(n_jobs), len(starts))
+    n_workers = max(min(effective_n_jobs(n_jobs), len(starts)), 1)
+    if begun.preconditioner is None:
+        assert begun.convex is not None
+        return _finish(begun.formulation, begun.convex, begun.n_columns)
+    given = problem, begun.preconditioner, begun.null
+    path = [] if begun.convex is None else begun.convex.path
     with one_blas_thread(has_narrow_steps(problem) or n_workers > 1):
         if len(starts) == 1:
-            best = _descend(problem, begun.preconditioner, null, starts[0], settings, report or _silent)
+            best = _descend(*given, starts[0], settings, report or _silent, path)
         else:
             descents = Parallel(n_jobs=n_workers, prefer="threads")(
-                delayed(_descend)(problem, begun.preconditioner, null, columns, settings, _silent) for columns in starts
+                delayed(_descend)(*given, one, settings, _silent, []) for one in starts
             )
             best = min(descents, key=lambda descent: descent.point.value)
         return _finish(begun.formulation, best, begun.n_columns)
@@ -218,25 +273,22 @@ def _silent(iteration: int, objective: float, decrement: float) -> None:
     pass
 
 
-def _starts(
+def _bases(
     formulation: Formulation,
-    preconditioner: Preconditioner,
-    gradient: NDArray,
+    prepared: Prepared,
     settings: Settings,
     n_init: int,
     rng: np.random.RandomState,
     start: Solution | None,
 ) -> list[NDArray]:
     """First bases, one per start, each of shape (n_features, some rank)."""
-    problem = formulation.problem
+    problem, preconditioner, gradient = formulation.problem, prepared.preconditioner, prepared.gradient
     n_features = problem.X.shape[1]
     if settings.n_components == 0:
         return [np.empty((n_features, 0))]
     ridge = problem.penalties.reference
     if start is not None:
-        used = start.basis[:, : max(start.rank, 1)]
-        columns = used if formulation.directions is None else formulation.directions.T @ used
-        return [columns[:, : settings.n_components]]
+        return [columns_of(formulation, start)[0][:, : settings.n_components]]
     n_columns = settings.first_rank
     if formulation.is_scarce and settings.first_rank < min(gradient.shape):
         n_columns = min(4 * settings.first_rank, 2 * settings.first_rank + 10, *gradient.shape)
@@ -246,18 +298,31 @@ def _starts(
     return starts
 
 
+def _with_scores(problem: Problem, point: Point) -> Point:
+    """The end of proximal steps, which need no scores, as a start of the alternation."""
+    return replace(point, scores=problem.X.times(point.basis))
+
+
 def _descend(
     problem: Problem,
     preconditioner: Preconditioner,
     null: Point,
-    columns: NDArray,
+    start: Callable[[], Point],
     settings: Settings,
     report: Report,
+    path: list[float],
 ) -> Descent:
-    """From one start to a stationary point, growing the rank where the certificate asks for it."""
-    path: list[float] = []
+    """From one start to a stationary point, growing the rank where the certificate asks for it.
+
+    `path` holds what was reported before; it is not changed.
+    """
+    path, is_handed_over = list(path), bool(path)
 
     def note(value: float, decrement: float) -> None:
+        nonlocal is_handed_over
+        if is_handed_over:  # the last point of others, settled
+            path.pop()
+            is_handed_over = False
         path.append(value)
         report(len(path) - 1, value, decrement)
 
@@ -268,7 +333,7 @@ def _descend(
         )
         return point, decrement
 
-    point = settle(problem, with_free_columns(problem, null, columns), 1e-4 * abs(null.value))
+    point = settle(problem, start(), 1e-4 * abs(null.value))
     if point.n_free > settings.n_components:
         # More columns than allowed find a better valley; the largest of them then go on alone.
         point, _ = lower(point, 1e-3, 20)
@@ -277,8 +342,7 @@ def _descend(
     tolerance, before_growth = 0.1 * settings.tol, np.inf
     while True:
         point, decrement = lower(point, tolerance, settings.max_iter)
-        # The objective may cross zero (Poisson) or vanish (a perfect fit); then the fall so far sets the scale.
-        scale = max(abs(point.value), 1e-3 * (null.value - point.value), 1e-300)
+        scale = _scale(point.value, null.value)
         gap, outside = np.inf, None
         if settings.is_limiting and point.n_free >= settings.n_components:
             gap, outside = _certificate(problem, point)
@@ -288,7 +352,7 @@ def _descend(
             gap, outside = _certificate(problem, point)
         exhausted = len(path) > settings.max_iter
         if gap <= settings.tol * scale:
-            return Descent(point, gap, path, True, "The duality gap is below tol: no model of any rank is better.")
+            return Descent(point, gap, path, True, _CLOSED)
         # A rank that no model can exceed is no limit.
         limited = outside is not None and point.n_free >= settings.n_components and settings.is_limiting
         if limited and decrement <= settings.tol * scale:

@@ -217,6 +217,14 @@ def restore(formulation: Formulation, point: Point, n_columns: int) -> Solution:
     )
 
 
+def columns_of(formulation: Formulation, solution: Solution) -> tuple[NDArray, NDArray]:
+    """Basis and factors of a fitted solution as those of the problem: (features, k) and (n_outputs, k)."""
+    k, scales = max(solution.rank, 1), formulation.output_scales[:, np.newaxis]
+    basis = solution.basis[:, :k]
+    factors = solution.factors[:k, formulation.order].T / scales
+    return basis if formulation.directions is None else formulation.directions.T @ basis, factors
+
+
 def point_of(formulation: Formulation, solution: Solution) -> Point:
     """The way there of `restore`: a fitted solution as a point of the problem, its own raw predictors included."""
     problem, k, order = formulation.problem, solution.rank, formulation.order

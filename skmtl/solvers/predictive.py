@@ -115,7 +115,7 @@ def task_spread(
 def _second_moments(shared: SharedSpread, factors: NDArray, covariances: NDArray) -> NDArray:
     """Posterior second moments of factors in the eigenvectors of S S', shape (n_tasks, p)."""
     turn = shared.turn[: covariances.shape[1]]
-    return (factors @ shared.turn) ** 2 + np.einsum("kj,tkl,lj->tj", turn, covariances, turn)
+    return (factors @ shared.turn) ** 2 + np.sum((covariances @ turn) * turn, axis=1)
 
 
 def _mean_form(shared: SharedSpread) -> NDArray:
