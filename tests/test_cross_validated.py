@@ -341,3 +341,10 @@ def test_bad_parameters_are_told_before_any_work(wrong, message):
     with pytest.raises(ValueError, match=message):
         model.fit(X, y)
     assert not hasattr(model, "cv_results_")
+
+
+@pytest.mark.parametrize("scoring", [3, ["r2"]])
+def test_scoring_that_is_no_scorer_is_refused_by_name(scoring):
+    X, y = make_multitask(n_samples=30, n_features=3, n_tasks=2, n_components=1, random_state=0)
+    with pytest.raises(TypeError, match="scoring must be a metric's name, a dict of them by task, a callable or None"):
+        LowRankRegressorCV(scoring=scoring).fit(X, y)

@@ -184,6 +184,9 @@ or (where X is one) a dict, default=None
             scoring = dict.fromkeys(names, scoring)
         if isinstance(scoring, Mapping):
             scoring = MultiTaskScorer(scoring)
+        if not callable(scoring):
+            allowed = "a metric's name, a dict of them by task, a callable or None"
+            raise TypeError(f"scoring must be {allowed}, got {scoring!r}.")
         X, y = as_rows(given.X, given.y)
 
         def score(place: int, solution: Solution) -> tuple[float, NDArray]:
