@@ -241,7 +241,12 @@ def _score_one(task: Hashable, scoring: Any, responses: Responses, y: Any, param
         weights = column_of(weights, task) if is_named(weights) or np.ndim(weights) == 2 else weights
         params = {**params, "sample_weight": np.asarray(weights, dtype=np.float64)[rows]}
     X = take_rows(X, rows)
-    return float(as_scorer(scoring)(SingleTask(responses, task, X, rows), X, y_true, **params))
+    try:
+        return float(as_scorer(scoring)(SingleTask(responses, task, X, rows), X, y_true, **params))
+    except ValueError as error:
+        if not isinstance(scoring, str):
+            raise
+        raise ValueError(f"Task {task!r} cannot be scored by {scoring!r}: {error}") from error
 
 
 def _rows_of_task(task: Hashable, responses: Responses, y: Any) -> tuple[NDArray, NDArray]:

@@ -51,6 +51,16 @@ def last_step(estimator: Any) -> Any:
             return estimator
 
 
+def require_instance(estimator: Any) -> None:
+    """TypeError for a class or anything else that cannot fit, ValueError for what will have no model to ask."""
+    if isinstance(estimator, type):
+        raise TypeError(f"estimator must be an instance, not a class: give {estimator.__name__}().")
+    if not hasattr(estimator, "fit"):
+        raise TypeError(f"estimator must have fit and predict, got {estimator!r}.")
+    if getattr(last_step(estimator), "refit", True) is False:
+        raise ValueError(f"{type(estimator).__name__} must be given refit=True: it is asked for predictions.")
+
+
 class Responses:
     """What an estimator answers for one X, every method asked once however many tasks are scored."""
 

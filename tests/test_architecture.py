@@ -26,6 +26,7 @@ FLOOR = {
     "observations": 1,
     "datasets": 1,
     "evidence": 1,
+    "optional": 1,
     "objective": 2,
     "inputs": 2,
     "predictors": 2,

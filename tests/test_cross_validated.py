@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, LeaveOneOut, ShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -51,13 +50,17 @@ def planted(seed, **options):
 # What is chosen
 
 
-def test_lists_are_tried_in_all_combinations_and_the_best_mean_score_wins():
+def test_lists_are_tried_in_all_combinations():
     X, y = make_multitask(60, 8, 4, random_state=0)
     model = LowRankRegressorCV(**FEW).fit(X, y)
     results = model.cv_results_
     assert len(results["params"]) == 8
-    assert results["rank_test_score"][model.best_index_] == 1
-    assert model.best_score_ == results["mean_test_score"].max()
+    # The best, or a model of fewer parts within a standard error of it.
+    best = np.argmax(results["mean_test_score"])
+    folds = np.array([results[f"split{k}_test_score"] for k in range(3)])
+    difference = folds[:, best] - folds[:, model.best_index_]
+    assert difference.mean() <= difference.std(ddof=1) / np.sqrt(3)
+    assert model.best_score_ == results["mean_test_score"][model.best_index_]
     chosen = {name: getattr(model, f"{name}_") for name in model.best_params_}
     assert chosen == model.best_params_ == results["params"][model.best_index_]
 
@@ -162,7 +165,7 @@ def test_where_nothing_is_shared_little_is_lost_against_tuned_independent_ridge(
 
 
 @pytest.mark.slow
-def test_where_all_tasks_are_the_same_little_is_lost_against_one_pooled_ridge():
+def test_where_all_tasks_are_the_same_little_is_lost_against_a_pooled_model():
     ours, pooled = [], []
     for seed in range(10):
         rng = np.random.RandomState(seed)
@@ -171,12 +174,9 @@ def test_where_all_tasks_are_the_same_little_is_lost_against_one_pooled_ridge():
         y = {t: X[t] @ coef + rng.standard_normal(20) for t in X}
         model = LowRankRegressorCV().fit(X, y)
         ours.append(1 + np.mean([np.sum((model.coef_[t] - coef) ** 2) + model.intercept_[t] ** 2 for t in X]))
-        stacked, targets = np.concatenate(list(X.values())), np.concatenate(list(y.values()))
-        risks = []
-        for alpha in np.logspace(-1, 3, 9):
-            one = Ridge(alpha).fit(stacked, targets)
-            risks.append(1 + np.sum((one.coef_ - coef) ** 2) + one.intercept_**2)
-        pooled.append(min(risks))
+        # An intercept per task is what pooled models keep here too.
+        one = LowRankRegressorCV(alpha=np.inf, alpha_own=None).fit(X, y)
+        pooled.append(1 + np.mean([np.sum((one.coef_[t] - coef) ** 2) + one.intercept_[t] ** 2 for t in X]))
     assert np.mean(ours) <= 1.01 * np.mean(pooled)
 
 
@@ -307,6 +307,22 @@ def test_without_refit_there_are_results_but_no_model():
         model.predict(X)
 
 
+def test_without_refit_nothing_of_an_earlier_model_stays():
+    X, y = make_multitask(45, 5, 3, random_state=0)
+    model = LowRankRegressorCV(**FEW).fit(X, y)
+    model.set_params(refit=False).fit(X[:, :4], y)
+    assert not hasattr(model, "coef_")
+    with pytest.raises(NotFittedError):
+        model.predict(X[:, :4])
+
+
+def test_labels_that_no_fold_can_judge_are_told():
+    X = np.random.RandomState(0).standard_normal((20, 3))
+    y = {f"t{i}": np.where(np.arange(20) == i, 1.0, np.nan) for i in range(3)}
+    with pytest.raises(ValueError, match="No fold can judge a task: each lacks targets, or classes"):
+        LowRankRegressorCV(**FEW).fit(X, y)
+
+
 def test_residual_scales_are_tuned_in_their_own_units():
     X, y = make_multitask(60, 8, 6, noise=[0.2, 0.2, 0.2, 2.0, 2.0, 2.0], random_state=0)
     model = LowRankRegressorCV(scale_targets="residual", alpha_common=None, alpha_own=None, cv=3).fit(X, y)
@@ -329,12 +345,20 @@ WRONG = [
     ({"cv": 1}, "n_splits"),
     ({"cv": 100}, "fewer than n_splits=100 folds"),
     ({"cv": [([0, 1], [])]}, "Fold 0 of cv=.* has no row to test on."),
+    ({"cv": [([0, 1], [2, 99])]}, "Fold 0 of cv=.* names row 99; the rows are 0 to 19."),
+    ({"cv": [([0, 1], [-1])]}, "Fold 0 of cv=.* names row -1"),
+    ({"cv": [([0, 1], [1, 2])]}, "Fold 0 of cv=.* tests on rows that it trains on."),
+    ({"cv": [([0.5], [1])]}, "must hold positions of rows, or masks of 20 rows."),
+    ({"cv": [1, 2]}, r"cv must be a number, a splitter or pairs \(train, test\) of rows; got \[1, 2\]."),
+    ({"scoring": "accuracy", "cv": 2}, "Task 'task_0' cannot be scored by 'accuracy'"),
+    ({"scoring": lambda estimator, X, y: np.nan, "cv": 2}, "scoring gives NaN on every fold"),
+    ({"scoring": lambda estimator, X, y: {"a": 1.0}, "cv": 2}, "neither a task nor 'mean'"),
     ({"cv": []}, r"cv=\[\] gives no fold at all."),
     ({"scoring": "nonsense"}, "nonsense"),
 ]
 
 
-@pytest.mark.parametrize(("wrong", "message"), WRONG, ids=[str(one) for one, _ in WRONG])
+@pytest.mark.parametrize(("wrong", "message"), WRONG, ids=[message[-30:] for _, message in WRONG])
 def test_bad_parameters_are_told_before_any_work(wrong, message):
     X, y = make_multitask(20, 3, 2, random_state=0)
     model = LowRankRegressorCV(**wrong)

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from skmtl.displays.canvas import DIVERGING, NAMEABLE, name_ticks, pyplot
+from skmtl.displays.canvas import DIVERGING, NAMEABLE, name_ticks
+from skmtl.optional import pyplot
 from skmtl.single_task import last_step
 
 #: Features that are shown by default.

@@ -7,19 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from skmtl.optional import pyplot
+
 #: Diverging colours that differ in every kind of colour blindness: blue is negative, red positive, white zero.
 DIVERGING = "RdBu_r"
 #: Up to so many names a side is labelled in full size, and at all.
 ROOMY, NAMEABLE = 30, 160
-
-
-def pyplot() -> Any:
-    """The pyplot of matplotlib; ImportError that says how to get it."""
-    try:
-        from matplotlib import pyplot as plt
-    except ImportError:
-        raise ImportError('Pictures need matplotlib: pip install "skmtl[plot]".') from None
-    return plt
 
 
 def single_axes(ax: Any, size: tuple[float, float]) -> Any:

@@ -64,6 +64,10 @@ class Given:
     form: Form
 
 
+def _is_fitted_name(name: str) -> bool:
+    return name in ("_solution", "_tasks", "_form") or (name.endswith("_") and not name.startswith("_"))
+
+
 class JointLinearModel(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """Mixin for estimators whose tasks share one `Solution`.
 
@@ -148,7 +152,9 @@ or (where X is one) a dict, default=None
 
     def _learn(self, fitted: dict[str, Any]) -> None:
         """The only place that sets fitted attributes: all of them at once."""
-        for name in OPTIONAL:
+        # Without a model (refit=False) nothing of an earlier one may stay.
+        earlier = OPTIONAL if "_solution" in fitted else [name for name in vars(self) if _is_fitted_name(name)]
+        for name in earlier:
             if hasattr(self, name) and name not in fitted:
                 delattr(self, name)
         for name, value in fitted.items():

@@ -112,7 +112,7 @@ or (where X is one) a dict, default=None
             "best_index_": list(evaluation.outcomes).index(chosen),
             "best_score_": evaluation.mean(chosen),
             "best_params_": chosen.as_dict(),
-            "n_splits_": len(splits),
+            "n_splits_": len(evaluation.folds),
             "guarded_": [data.tasks[t].name for t in guarded],
             **{f"{name}_": value for name, value in chosen.as_dict().items()},
         }
@@ -194,6 +194,8 @@ or (where X is one) a dict, default=None
             scored = scoring(model, take_rows(X, tests[place]), take_rows(y, tests[place]))
             if not isinstance(scored, Mapping):
                 return float(scored), np.full(len(names), np.nan)
+            if "mean" not in scored and not any(name in scored for name in names):
+                raise ValueError(f"scoring={self.scoring!r} gives {list(scored)}: neither a task nor 'mean'.")
             by_task = np.array([scored.get(name, np.nan) for name in names], dtype=float)
             return float(scored["mean"] if "mean" in scored else np.nanmean(by_task)), by_task
 

@@ -42,8 +42,9 @@ def user_splits(estimator: Any, given: Given) -> Splits:
     if isinstance(cv, int | np.integer) or cv is None:
         cv = check_cv(5 if cv is None else cv, y, classifier=is_classifier(estimator))
     else:
-        cv = check_cv(cv)
-    splits = [(_positions(train), _positions(test)) for train, test in cv.split(X, y, groups)]
+        cv = cv if hasattr(cv, "split") else check_cv(_pairs(cv))
+    n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
+    splits = [_checked(pair, number, n_rows, estimator.cv) for number, pair in enumerate(cv.split(X, y, groups))]
     if not splits:
         raise ValueError(f"cv={estimator.cv!r} gives no fold at all.")
     for number, parts in enumerate(splits):
@@ -51,6 +52,15 @@ def user_splits(estimator: Any, given: Given) -> Splits:
             if not len(rows):
                 raise ValueError(f"Fold {number} of cv={estimator.cv!r} has no row to {part} on.")
     return splits
+
+
+def _pairs(cv: Any) -> Any:
+    """An iterable of splits as a list; scikit-learn's own error for anything else."""
+    is_iterable = hasattr(cv, "__iter__") and not isinstance(cv, str)
+    pairs = list(cv) if is_iterable else cv
+    if is_iterable and not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
+        raise ValueError(f"cv must be a number, a splitter or pairs (train, test) of rows; got {cv!r}.")
+    return pairs
 
 
 def data_splits(splits: Splits, data: TaskData) -> tuple[list[int], Splits]:
@@ -86,6 +96,18 @@ def _as_labels(column: Any) -> NDArray:
     return np.asarray(column, dtype=object).reshape(-1)
 
 
-def _positions(rows: Any) -> NDArray:
-    rows = np.asarray(rows)
-    return np.flatnonzero(rows) if rows.dtype == bool else rows
+def _checked(pair: Any, number: int, n_rows: int, cv: Any) -> tuple[NDArray, NDArray]:
+    """Positions of a training and a test part, or masks, as positions of rows that exist and stand in one part only."""
+    parts = []
+    for rows in map(np.asarray, pair):
+        if rows.dtype == bool and rows.shape == (n_rows,):
+            rows = np.flatnonzero(rows)
+        if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
+            raise ValueError(f"Fold {number} of cv={cv!r} must hold positions of rows, or masks of {n_rows} rows.")
+        if rows.size and (rows.min() < 0 or rows.max() >= n_rows):
+            outside = rows.min() if rows.min() < 0 else rows.max()
+            raise ValueError(f"Fold {number} of cv={cv!r} names row {outside}; the rows are 0 to {n_rows - 1}.")
+        parts.append(rows.astype(np.intp))
+    if len(np.intersect1d(parts[0], parts[1])):
+        raise ValueError(f"Fold {number} of cv={cv!r} tests on rows that it trains on.")
+    return parts[0], parts[1]

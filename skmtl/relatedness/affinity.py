@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from skmtl.optional import pandas
 from skmtl.relatedness.coordinates import feature_coordinates
 from skmtl.relatedness.evidence import Evidence, Outputs, centre, read_tasks, standardised_outputs, sum_moments
 from skmtl.relatedness.variance import explained_shares, spectra
@@ -43,7 +44,7 @@ class TaskAffinity:
 
     def to_frame(self) -> Any:
         """A pandas DataFrame of the affinities, tasks by tasks."""
-        import pandas as pd
+        pd = pandas()
 
         names = pd.Index(self.tasks, tupleize_cols=False)
         return pd.DataFrame(self.matrix, index=names, columns=names)

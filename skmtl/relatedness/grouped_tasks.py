@@ -18,7 +18,7 @@ from skmtl.predictors import split as split_estimator
 from skmtl.relatedness.group_forms import gather_answers, part_of_query, part_of_training
 from skmtl.relatedness.groups import TaskGroups, group_task_data
 from skmtl.scoring import mean_score, score_task
-from skmtl.single_task import column_of, last_step
+from skmtl.single_task import column_of, last_step, require_instance
 
 
 def _inner_has(method: str) -> Any:
@@ -118,6 +118,7 @@ class GroupedTasks(MetaEstimatorMixin, BaseEstimator):
         -------
         self : object
         """
+        require_instance(self.estimator)
         inner = last_step(self.estimator)
         rules = inner._rules() if hasattr(inner, "_rules") else TargetRules(type(inner).__name__, "any")
         reader: Any = clone(self)

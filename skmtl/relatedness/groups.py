@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
+from skmtl.optional import pandas
 from skmtl.relatedness.clustering import Clustering, cluster
 from skmtl.relatedness.coordinates import feature_coordinates
 from skmtl.relatedness.evidence import (
@@ -74,7 +75,7 @@ class TaskGroups:
 
     def to_frame(self) -> Any:
         """A pandas DataFrame with the columns "task" and "group"."""
-        import pandas as pd
+        pd = pandas()
 
         return pd.DataFrame({"task": pd.Series(self.tasks, dtype=object), "group": self.labels})
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
+from skmtl.optional import pandas
 from skmtl.relatedness.coordinates import feature_coordinates
 from skmtl.relatedness.evidence import in_order_of_names, read_tasks, standardised_outputs
 from skmtl.relatedness.held_out import Fold, folds
@@ -57,7 +58,7 @@ class TaskSelection:
 
     def to_frame(self) -> Any:
         """A pandas DataFrame with one row per selected task."""
-        import pandas as pd
+        pd = pandas()
 
         return pd.DataFrame(self.path, columns=["task", "error", "gain", "standard_error"])
 

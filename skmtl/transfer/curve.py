@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from skmtl.optional import pandas
 from skmtl.transfer.folds import outer_folds
 from skmtl.transfer.report import compare, task_metrics, tasks_for
 from skmtl.transfer.results import TransferReport
@@ -50,7 +51,7 @@ class TransferCurve:
         -------
         frame : pandas.DataFrame of shape (n_reports * n_tasks, 13)
         """
-        import pandas as pd
+        pd = pandas()
 
         frames = {n: report.to_frame() for n, report in self.reports.items()}
         return pd.concat(frames, names=["labels_per_task"])

@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 
 from skmtl.evidence import LEVEL, OWN_EVIDENCE, Evidence, gains, total_gain, weigh
 from skmtl.scoring import NUMERIC, as_scorer
+from skmtl.single_task import require_instance
 from skmtl.targets import listed
 from skmtl.tasks import Task
 from skmtl.transfer.comparison import Answers, FoldResult, answer_fold
@@ -145,6 +146,7 @@ def compare(
 
 def tasks_for(estimator: Any, X: Any, y: Any) -> TaskTable:
     """The tasks of X and y as the estimator takes them."""
+    require_instance(estimator)
     with warnings.catch_warnings():
         if not hasattr(predicting_part(estimator), "kinds"):  # which is what the warning advises to set
             warnings.filterwarnings("ignore", message=".*hold whole numbers with at most")

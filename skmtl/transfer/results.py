@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from skmtl.optional import pandas
 from skmtl.transfer.text import advice, as_html, as_text
 
 HELPS, HURTS, UNCLEAR = "helps", "hurts", "no clear difference"
@@ -123,7 +124,7 @@ class TransferReport:
         frame : pandas.DataFrame of shape (n_tasks, 13)
             Indexed by task; columns as the attributes of `TaskTransfer`.
         """
-        import pandas as pd
+        pd = pandas()
 
         columns = [name for name in TaskTransfer.__dataclass_fields__ if name != "task"]
         index = pd.Index([one.task for one in self.tasks], name="task", tupleize_cols=False)

@@ -36,6 +36,12 @@ class Candidate:
         return bool(np.isfinite(self.alpha))
 
     @property
+    def parts(self) -> frozenset:
+        """Names of the strengths whose parts are there."""
+        names = ("alpha", "alpha_common", "alpha_own")
+        return frozenset(name for name in names if not is_absent(getattr(self, name)))
+
+    @property
     def simplicity(self) -> tuple:
         """Sorts simple candidates first: fewer parts, lower rank, stronger penalties."""
         parts = self.has_shared + 2 * (self.alpha_own is not None) + (self.alpha_common is not None)

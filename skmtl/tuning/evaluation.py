@@ -75,6 +75,8 @@ class Evaluation:
         )
         for candidate, results in zip(new, zip(*by_fold, strict=True), strict=True):
             scores, task_scores, fit_seconds, score_seconds = map(np.array, zip(*results, strict=True))
+            if np.isnan(scores).all():
+                raise ValueError("scoring gives NaN on every fold, which tells no candidate from another.")
             self.outcomes[candidate] = Outcome(candidate, scores, task_scores, fit_seconds, score_seconds)
 
     def mean(self, candidate: Candidate) -> float:
@@ -94,12 +96,12 @@ class Evaluation:
         """Whether a mean score is greater by more than no data could tell."""
         return one - other > _NEGLIGIBLE * abs(other)
 
-    def is_close(self, one: Candidate, other: Candidate) -> bool:
-        """Whether two mean scores differ by no more than the standard error of the differences between folds."""
+    def is_close(self, one: Candidate, other: Candidate, n_errors: float = 1.0) -> bool:
+        """Whether two mean scores differ by no more than `n_errors` standard errors of their difference over folds."""
         difference = self.outcomes[one].scores - self.outcomes[other].scores
         difference = difference[~np.isnan(difference)]
         error = difference.std(ddof=1) / np.sqrt(len(difference)) if len(difference) > 1 else np.inf
-        return bool(abs(difference.mean()) <= error)
+        return bool(abs(difference.mean()) <= n_errors * error)
 
     def on_folds(self, function: Callable[[Fold], Any]) -> list[Any]:
         """The function of every fold."""
@@ -124,7 +126,8 @@ class Evaluation:
 
     def _score(self, place: int, solution: Solution) -> tuple[float, NDArray]:
         if self.scorer is not None:
-            return self.scorer(place, self.folds[place].expand(solution))
+            fold = self.folds[place]
+            return self.scorer(fold.number, fold.expand(solution))
         sums, weights = self.folds[place].task_losses(solution, len(self.data.tasks))
         judged = weights > 0
         task_scores = -np.divide(sums, weights, out=np.full(len(sums), np.nan), where=judged)

@@ -131,6 +131,8 @@ class Fold:
 
     Attributes
     ----------
+    number : int
+        Among the splits.
     tasks : intp ndarray
         Tasks that are fitted here.
     train_rows, test_rows : intp ndarrays
@@ -138,6 +140,7 @@ class Fold:
 
     def __init__(
         self,
+        number: int,
         data: TaskData,
         train_rows: NDArray,
         test_rows: NDArray,
@@ -146,7 +149,7 @@ class Fold:
         moments: Moments | None,
     ):
         self._data, self.train_rows, self._options, self._moments = data, train_rows, options, moments
-        self.test_rows = test_rows
+        self.number, self.test_rows = number, test_rows
         self.tasks = _trainable(data, train_rows)
         judged = self.tasks[_n_targets(data, test_rows)[self.tasks] > 0]
         self._judged = judged
@@ -268,20 +271,33 @@ class Fold:
 def make_folds(
     data: TaskData, splits: Iterable[tuple[NDArray, NDArray]], scales: NDArray, options: FitOptions
 ) -> list[Fold]:
-    """The folds of `splits`, pairs of positions (train, test) among the rows of `data`."""
+    """The folds of `splits`, pairs of positions (train, test) among the rows of `data`, that can judge a task.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
     pairs = [(np.sort(np.asarray(train)), np.sort(np.asarray(test))) for train, test in splits]
     complete = is_complete_squared(data)
     folds = []
     everyone = np.arange(len(data.tasks))
     total = complete_moments(data, options.fit_intercept) if complete else None
-    for train, test in pairs:
+    for number, (train, test) in enumerate(pairs):
         moments = None
         if total is not None:
             is_partition = len(train) + len(test) == data.n_rows
             part = data.take(test if is_partition else train, everyone)
             moments = complete_moments(part, options.fit_intercept, total.origin)
             moments = total - moments if is_partition else moments
-        folds.append(Fold(data, train, test, scales, options, moments))
+        fold = Fold(number, data, train, test, scales, options, moments)
+        if fold.held_out is not None:
+            folds.append(fold)
+    if not folds:
+        raise ValueError(
+            "No fold can judge a task: each lacks targets, or classes, in the training part, or targets in the test "
+            "part of every fold. Give more labels, or fewer folds."
+        )
     return folds
 
 

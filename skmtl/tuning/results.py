@@ -12,16 +12,29 @@ from scipy.stats import rankdata
 from skmtl.tuning.candidates import Candidate
 from skmtl.tuning.evaluation import Evaluation, Outcome
 
+#: Standard errors that a further part must win.
+_WORTH = 1.0
+
 
 def choose(evaluation: Evaluation, one_standard_error: bool) -> Candidate:
-    """The best candidate, or the simplest whose mean score is within a standard error of the best."""
+    """The candidate to fit on everything.
+
+    The best candidate of every set of parts (shared, common, own) is compared with the best of all: a part that wins
+    less than a standard error, over the folds, is not worth its freedom, and the model of the fewest parts that is
+    left is taken. With `one_standard_error`, the simplest of all candidates within one standard error of the best.
+    """
     best = evaluation.best()
-    if not one_standard_error:
-        return best
-    scores = evaluation.outcomes[best].scores
-    scores = scores[~np.isnan(scores)]
-    error = scores.std(ddof=1) / np.sqrt(len(scores)) if len(scores) > 1 else 0.0
-    near = [one for one in evaluation.outcomes if evaluation.mean(one) >= evaluation.mean(best) - error]
+    if one_standard_error:
+        scores = evaluation.outcomes[best].scores
+        scores = scores[~np.isnan(scores)]
+        error = scores.std(ddof=1) / np.sqrt(len(scores)) if len(scores) > 1 else 0.0
+        near = [one for one in evaluation.outcomes if evaluation.mean(one) >= evaluation.mean(best) - error]
+        return min(near, key=lambda candidate: candidate.simplicity)
+    by_parts: dict[frozenset, list[Candidate]] = {}
+    for candidate in evaluation.outcomes:
+        by_parts.setdefault(candidate.parts, []).append(candidate)
+    near = [evaluation.best(alike) for alike in by_parts.values()]
+    near = [one for one in near if one == best or evaluation.is_close(one, best, _WORTH)]
     return min(near, key=lambda candidate: candidate.simplicity)
 
 

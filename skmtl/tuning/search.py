@@ -14,11 +14,12 @@ the logarithm of the range. Every model along the way is a candidate in the end.
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 import numpy as np
 
-from skmtl.tuning.candidates import Candidate, Space, is_absent
+from skmtl.tuning.candidates import Candidate, Space
 from skmtl.tuning.evaluation import Evaluation
 from skmtl.tuning.scales import Scales
 
@@ -76,18 +77,18 @@ class _Walk:
 
     def begin_at(self, candidate: Candidate) -> None:
         """Tune from a candidate that need not lie on the lattices."""
-        parts = _present(candidate)
+        parts = candidate.parts
         names = [*parts, "n_components"] if "alpha" in parts else [*parts]
         on_lattice = {name: self._near(name, getattr(candidate, name) or np.inf) for name in names}
         self._tune(replace(candidate, **on_lattice), parts, narrow=True)
 
-    def begin(self, parts: set[str], near: bool = False) -> None:
+    def begin(self, parts: AbstractSet[str], near: bool = False) -> None:
         """Tune a model of these parts, and of those that the space demands; not if that is tuned already.
 
         With `near`, it begins at the strengths of its parts alone, and ends there unless it is close to the best.
         """
         parts = parts | {name for name in _PARTS if not self.space.allows(name, absent=True)}
-        known = {frozenset(_present(candidate)) for candidate in self.evaluation.outcomes}
+        known = {candidate.parts for candidate in self.evaluation.outcomes}
         if not self._allows(parts) or parts in known:
             return
         candidate = Candidate(None, np.inf, None, None, self.space.priors[-1] if "alpha" in parts else "ridge")
@@ -103,7 +104,7 @@ class _Walk:
         if not shared:
             return
         best = base = self.evaluation.best(shared)
-        parts = _present(base)
+        parts = base.parts
         if part in parts or not self._allows(parts | {part}):
             return
         step, stronger = _STEPS[part][0], base
@@ -129,13 +130,13 @@ class _Walk:
         if not self.space.is_grid:
             # A learned prior shrinks by itself, so that other strengths may now be the best. Useless components
             # cost little under it: it is no judge of the rank.
-            self._tune(candidate, _present(candidate), narrow=True, with_rank=False)
+            self._tune(candidate, candidate.parts, narrow=True, with_rank=False)
 
     def refine(self) -> None:
         """The winner's strengths, half an octave to either side."""
         best = self.evaluation.best()
         for name in _PARTS:
-            if name in _present(best) and self.axes[name]:
+            if name in best.parts and self.axes[name]:
                 best = self._line(best, name, 1, 1)
 
     def _telling(self, part: str) -> float:
@@ -148,19 +149,21 @@ class _Walk:
 
     def _alone(self, name: str) -> float:
         """The strength of a part when it is the only one."""
-        alone = [candidate for candidate in self.evaluation.outcomes if _present(candidate) == {name}]
+        alone = [candidate for candidate in self.evaluation.outcomes if candidate.parts == {name}]
         return getattr(self.evaluation.best(alone), name) if alone else self.first[name]
 
     def _near(self, name: str, value: float):
         """The value on an axis that is nearest, on a logarithmic scale."""
         return min(self.axes[name], key=lambda one: abs(np.log(min(one or np.inf, _LARGE) / min(value, _LARGE))))
 
-    def _allows(self, parts: set[str]) -> bool:
+    def _allows(self, parts: AbstractSet[str]) -> bool:
         if "alpha_common" in parts and not self.scales.can_share:
             return False
         return all(self.space.allows(name, absent=name not in parts) for name in _PARTS)
 
-    def _tune(self, candidate: Candidate, parts: set[str], narrow: bool = False, with_rank: bool = True) -> Candidate:
+    def _tune(
+        self, candidate: Candidate, parts: AbstractSet[str], narrow: bool = False, with_rank: bool = True
+    ) -> Candidate:
         """Search one line after the other until a round changes nothing; `narrow`: by the last steps only."""
         lines = [
             name for name in _LINES if name in parts or (name == "n_components" and with_rank and "alpha" in parts)
@@ -189,7 +192,3 @@ class _Walk:
                 step //= 2
             candidate = best
         return candidate
-
-
-def _present(candidate: Candidate) -> set[str]:
-    return {name for name in _PARTS if not is_absent(getattr(candidate, name))}
