@@ -43,7 +43,7 @@ def user_splits(estimator: Any, given: Given) -> Splits:
         cv = check_cv(5 if cv is None else cv, y, classifier=is_classifier(estimator))
     else:
         cv = cv if hasattr(cv, "split") else check_cv(_pairs(cv))
-    n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
+    n_rows = X.shape[0] if hasattr(X, "shape") else len(np.asarray(X))
     splits = [_checked(pair, number, n_rows, estimator.cv) for number, pair in enumerate(cv.split(X, y, groups))]
     if not splits:
         raise ValueError(f"cv={estimator.cv!r} gives no fold at all.")
