@@ -38,7 +38,7 @@ def recovered(n_seeds, kinds=("regression",), **options):
     ids=["own rows", "rank 1", "one X", "mixed kinds"],
 )
 def test_planted_groups_and_their_number_are_found(options, index):
-    scores, numbers = recovered(10, **options)
+    scores, numbers = recovered(5, **options)
     assert scores.mean() >= index
     assert np.mean(numbers == 3) >= 0.8
 

@@ -29,6 +29,7 @@ def test_objective_is_the_formula_and_the_gap_closes(kind, layout, parts):
     assert 0 <= solution.dual_gap <= 1e-6 * abs(solution.objective)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", PARTS, ids=PART_NAMES)
 @pytest.mark.parametrize(("kind", "layout"), [("regression", "gaps"), ("binary", "labelled"), ("mixed", "complete")])
 def test_gap_bounds_the_distance_from_the_optimum_of_another_solver(kind, layout, parts):
@@ -50,6 +51,7 @@ def test_unconverged_fit_says_so():
     assert solution.convergence.n_iter <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [*KINDS, "mixed"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_objective_never_rises(kind, layout):
@@ -76,6 +78,7 @@ def test_stationary_when_the_rank_limits(kind):
         assert abs(value(solution.basis + shift) - value(solution.basis - shift)) / 2e-4 <= 1e-4 * scale
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("kind", ["regression", "mixed"])
 def test_tighter_tol_gives_a_lower_objective(kind, layout):
