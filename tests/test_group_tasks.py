@@ -43,6 +43,7 @@ def test_planted_groups_and_their_number_are_found(options, index):
     assert np.mean(numbers == 3) >= 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [{"rank": 1, "per_group": 8}, {"own_rows": False, "per_group": 6, "n_rows": 60, "rank": 1}]
 )

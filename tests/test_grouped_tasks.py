@@ -74,6 +74,7 @@ def compared(seed, n_groups, strengths, **options):
     return [max(agreement(one.fit(X, y), test, truth) for one in models) for models in ([own], joint, alone)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kinds", [("regression",), ("regression", "binary")])
 def test_it_beats_one_joint_model_and_independent_models(kinds):
     options = {"n_groups": 3, "per_group": 8, "n_rows": 60, "n_features": 20, "rank": 2, "kinds": kinds}
