@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skmtl.penalties import spectral_norm
 from skmtl.solvers import formulate, is_complete_squared, prepare
 from skmtl.solvers.formulation import Formulation
 from skmtl.tasks import TaskData
@@ -51,7 +50,7 @@ def natural_scales(data: TaskData, options: FitOptions) -> Scales:
     curvature = max(float(prepared.preconditioner.spectrum(n_features).mean()), 1e-300)
     n_single = sum(task.n_outputs == 1 for task in data.tasks)
     return Scales(
-        max(spectral_norm(prepared.gradient), 1e-300),
+        max(prepared.largest_alpha, 1e-300),
         curvature * max(n_single, 1),
         curvature,
         max(min(n_features, formulation.problem.n_outputs), 1),
