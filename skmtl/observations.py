@@ -28,9 +28,10 @@ _SHARE_FOR_ALL = {True: 0.01, False: 0.05}
 _TASKS_AT_ONCE = 8
 #: From so many observations per task on, tasks are worked on one by one: each fills the cache by itself.
 _LONG_TASK = 1024
-#: From this many products per task on, its Gram matrix is a product of its own: in one batch for tasks of equal
-#: length, or one by one.
-_LONG_GRAM = {True: 1 << 11, False: 1 << 14}
+#: From this many products per task on, its Gram matrix is a product of its own, also for tasks of unequal length.
+_LONG_GRAM = 1 << 14
+#: Doubles of scores that are worked on at a time.
+_CACHED_ELEMENTS = 1 << 18
 #: Doubles that a temporary of a batched product may hold.
 _BATCH_ELEMENTS = 1 << 21
 
@@ -168,6 +169,18 @@ class ListedObservations:
         """Rows of `scores` that some of the observations stand in."""
         return scores[part] if self.rows_in_order else scores.take(self.rows[part], axis=0)
 
+    @property
+    def _length(self) -> int:
+        """Observations of every task, where all have equally many."""
+        return len(self.rows) // self.n_tasks
+
+    def _batches(self, p: int) -> Iterator[tuple[slice, slice]]:
+        """As many tasks of equal length at a time as stay in the cache with p scores each: tasks, observations."""
+        step = max(1, _CACHED_ELEMENTS // max(self._length * p, 1))
+        for first in range(0, self.n_tasks, step):
+            last = min(first + step, self.n_tasks)
+            yield slice(first, last), slice(first * self._length, last * self._length)
+
     def _one_by_one(self) -> Iterator[tuple[int, slice]]:
         for task, (start, stop) in enumerate(pairwise(self.offsets.tolist())):
             yield task, slice(start, stop)
@@ -179,6 +192,12 @@ class ListedObservations:
         if self._has_long_tasks:
             for task, part in self._one_by_one():
                 np.matmul(self._seen(scores, part), by_output[task].T, out=raw[part])
+            return raw[:, 0] if self.n_outputs == 1 else raw
+        if self._are_equally_long:
+            for tasks, part in self._batches(p):
+                seen = self._seen(scores, part).reshape(tasks.stop - tasks.start, self._length, p)
+                out = raw[part].reshape(-1, self._length, self.n_outputs)
+                np.matmul(seen, np.swapaxes(by_output[tasks], 1, 2), out=out)
             return raw[:, 0] if self.n_outputs == 1 else raw
         step = max(1024, (_BATCH_ELEMENTS >> 3) // max(p, 1))
         for start in range(0, len(self.rows), step):
@@ -243,11 +262,9 @@ class ListedObservations:
 
     def grams(self, curvature: NDArray, pairs: Pairs) -> NDArray:
         p = pairs.p
-        in_one_batch = self._are_equally_long and self.rows.size * p <= _BATCH_ELEMENTS
-        if self._has_long_tasks or len(self.rows) * p * p >= _LONG_GRAM[in_one_batch] * self.n_tasks:
-            if in_one_batch:
-                seen = self._seen(pairs.scores, slice(None)).reshape(self.n_tasks, -1, p)
-                return np.swapaxes(seen * curvature.reshape(self.n_tasks, -1, 1), 1, 2) @ seen
+        if self._are_equally_long:
+            return self._batched_grams(curvature, pairs.scores)
+        if self._has_long_tasks or len(self.rows) * p * p >= _LONG_GRAM * self.n_tasks:
             sums = np.empty((self.n_tasks, p, p))
             for task, part in self._one_by_one():
                 seen = self._seen(pairs.scores, part)
@@ -255,6 +272,16 @@ class ListedObservations:
             return sums
         matrix = self._matrix(curvature)
         return pairs.grams(lambda columns: matrix @ columns)
+
+    def _batched_grams(self, curvature: NDArray, scores: NDArray) -> NDArray:
+        """As `grams`, for tasks of equal length: a small product for each."""
+        p = scores.shape[1]
+        sums = np.empty((self.n_tasks, p, p))
+        for tasks, part in self._batches(p):
+            seen = self._seen(scores, part).reshape(tasks.stop - tasks.start, self._length, p)
+            weighted = seen * curvature[part].reshape(-1, self._length, 1)
+            np.matmul(np.swapaxes(weighted, 1, 2), seen, out=sums[tasks])
+        return sums
 
 
 Observations = MatrixObservations | ListedObservations
