@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +80,41 @@ class TaskData:
     @property
     def n_features(self) -> int:
         return self.X.shape[1]
+
+    @cached_property
+    def is_complete(self) -> bool:
+        """Whether no target is missing."""
+        return not np.isnan(self.y).any()
+
+    @cached_property
+    def weight_per_task(self) -> float:
+        """nbar: total weight of all observations over the number of tasks."""
+        if self.weights is None:
+            total = float(self.y.size if self.is_complete else np.count_nonzero(~np.isnan(self.y)))
+        else:
+            weights = self.weights if self.weights.ndim == self.y.ndim else self.weights[:, np.newaxis]
+            total = float(np.sum(np.where(np.isnan(self.y), 0.0, weights)))
+        return total / len(self.tasks)
+
+    @cached_property
+    def row_weights(self) -> NDArray:
+        """Weight of every row summed over the tasks that see it, shape (n_rows,).
+
+        Centring by these makes a row that two tasks see the same as two rows that one task sees.
+        """
+        per_task = np.ones(len(self.tasks)) if self.task_weights is None else self.task_weights
+        if self.task_of_row is not None:
+            weights = per_task[self.task_of_row] * ~np.isnan(self.y)
+            return weights if self.weights is None else weights * self.weights
+        if self.weights is not None and self.weights.ndim == 2:
+            return np.where(np.isnan(self.y), 0.0, self.weights) @ per_task
+        if self.is_complete:
+            totals = np.full(self.n_rows, per_task.sum())
+        elif self.task_weights is None:
+            totals = np.count_nonzero(~np.isnan(self.y), axis=1).astype(float)
+        else:
+            totals = ~np.isnan(self.y) @ per_task
+        return totals if self.weights is None else totals * self.weights
 
     def take(self, rows: NDArray, tasks: NDArray) -> TaskData:
         """Some of the rows and some of the tasks (ascending positions); other tasks' labelled rows are left out."""

@@ -20,7 +20,6 @@ from skmtl.estimators.splits import Splits, data_splits, user_splits
 from skmtl.model_selection.default_splitter import as_rows
 from skmtl.scoring import MultiTaskScorer
 from skmtl.solvers import Solution, merge_solutions
-from skmtl.solvers.build import total_row_weights
 from skmtl.solvers.compression import to_row_space
 from skmtl.solvers.formulation import MAX_ROW_SPACE
 from skmtl.targets import take_rows
@@ -219,4 +218,4 @@ def _in_row_space(data: TaskData, fit_intercept: bool) -> TaskData:
     """A dense X of fewer rows than columns, written in its row space once for all folds."""
     if sparse.issparse(data.X) or data.n_rows >= data.n_features or data.n_rows > MAX_ROW_SPACE:
         return data
-    return to_row_space(data, total_row_weights(data) if fit_intercept else None)[0]
+    return to_row_space(data, data.row_weights if fit_intercept else None)[0]

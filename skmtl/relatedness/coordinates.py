@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, svds
 
 from skmtl.matrix import FeatureMatrix, column_means
-from skmtl.solvers.build import total_row_weights
 from skmtl.tasks import TaskData
 
 #: Most coordinates, and most doubles that one Gram matrix per task may take.
@@ -38,7 +37,7 @@ def feature_coordinates(data: TaskData, whiten: bool) -> NDArray:
     Z : float64 ndarray of shape (n_rows, n_coordinates)
         Squares of a row sum to about n_coordinates if `whiten`, else to about n_features.
     """
-    weights = total_row_weights(data)
+    weights = data.row_weights
     centre = column_means(data.X, weights)
     X = FeatureMatrix(data.X, centre)
     deviations = np.sqrt(X.squared_column_norms(weights) / weights.sum())

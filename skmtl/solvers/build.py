@@ -78,28 +78,12 @@ def regression_scale(
     return np.full(len(tasks), np.sqrt(np.mean(scale**2)) if np.isnan(shared_scale) else shared_scale)
 
 
-def total_row_weights(data: TaskData) -> NDArray:
-    """Weight of every row summed over the tasks that see it, shape (n_rows,).
-
-    Centring by these makes a row that two tasks see the same as two rows that one task sees.
-    """
-    per_task = np.ones(len(data.tasks)) if data.task_weights is None else data.task_weights
-    if data.task_of_row is not None:
-        weights = per_task[data.task_of_row] * ~np.isnan(data.y)
-        return weights if data.weights is None else weights * data.weights
-    if data.weights is not None and data.weights.ndim == 2:
-        return np.where(np.isnan(data.y), 0.0, data.weights) @ per_task
-    seen = ~np.isnan(data.y)
-    totals = np.full(data.n_rows, per_task.sum()) if seen.all() else seen @ per_task
-    return totals if data.weights is None else totals * data.weights
-
-
 def as_labelled(data: TaskData, copies: bool) -> TaskData:
     """Matrix targets of which every row has just one are labelled rows; others stay as they are.
 
     With `copies`, rows that several tasks see are repeated for each, as long as this stays cheap.
     """
-    if data.task_of_row is not None or data.y.shape[1] == 1:
+    if data.task_of_row is not None or data.y.shape[1] == 1 or data.is_complete:
         return data
     seen = ~np.isnan(data.y)
     n_observed = np.count_nonzero(seen)
@@ -117,7 +101,7 @@ def as_labelled(data: TaskData, copies: bool) -> TaskData:
 
 def make_problem(data: TaskData, blocks: list[Block], penalties: Penalties, fit_intercept: bool) -> Problem:
     """The problem on the rows of X as they are."""
-    centre = column_means(data.X, total_row_weights(data)) if fit_intercept else None
+    centre = column_means(data.X, data.row_weights) if fit_intercept else None
     return Problem(FeatureMatrix(data.X, centre), tuple(blocks), penalties, fit_intercept)
 
 
@@ -142,7 +126,7 @@ def _observe(data: TaskData, tasks: NDArray, n_outputs: int):
     if weights is not None:
         weights = weights[:, np.newaxis] if weights.ndim == 1 else weights[:, tasks]
         seen &= weights > 0
-    per_task = per_task[tasks] / weight_per_task(data)
+    per_task = per_task[tasks] / data.weight_per_task
     share = np.count_nonzero(seen) / seen.size
     if share >= _MATRIX_SHARE[data.tasks[tasks[0]].kind]:
         observations = MatrixObservations(data.n_rows, len(tasks), n_outputs)
@@ -172,20 +156,11 @@ def _observe_labelled(data: TaskData, tasks: NDArray, n_outputs: int, per_task: 
     rows = rows[np.argsort(place[rows], kind="stable")]
     place = place[rows]
     offsets = np.concatenate([[0], np.cumsum(np.bincount(place, minlength=len(tasks)))])
-    weights = (per_task[tasks] / weight_per_task(data))[place]
-    if data.weights is not None:
-        weights = weights * data.weights[rows]
-    return ListedObservations(data.n_rows, rows, offsets, n_outputs), data.y[rows], weights
-
-
-def weight_per_task(data: TaskData) -> float:
-    """nbar: total weight of all observations over the number of tasks."""
-    if data.weights is None:
-        total = float(data.y.size - np.count_nonzero(np.isnan(data.y)))
-    else:
-        weights = data.weights if data.weights.ndim == data.y.ndim else data.weights[:, np.newaxis]
-        total = float(np.sum(np.where(np.isnan(data.y), 0.0, weights)))
-    return total / len(data.tasks)
+    listed, per_task = ListedObservations(data.n_rows, rows, offsets, n_outputs), per_task[tasks] / data.weight_per_task
+    if data.weights is None and np.all(per_task == per_task[0]):
+        return listed, data.y[rows], float(per_task[0])
+    weights = per_task[place]
+    return listed, data.y[rows], weights if data.weights is None else weights * data.weights[rows]
 
 
 def _null_scale(kind: str, n_outputs: int, observations, y: NDArray, weights: NDArray | float) -> NDArray:

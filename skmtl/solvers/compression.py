@@ -86,7 +86,7 @@ def is_complete_squared(data: TaskData) -> bool:
         and all(task.kind == "regression" for task in data.tasks)
         and (data.weights is None or data.weights.ndim == 1)
         and (not sparse.issparse(data.X) or data.n_features <= _MAX_SPARSE_WIDTH)
-        and not np.isnan(data.y).any()
+        and data.is_complete
     )
 
 

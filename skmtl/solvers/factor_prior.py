@@ -88,22 +88,40 @@ def refit_factors(
     return replace(point, factors=factors, intercepts=intercepts, slopes=slopes), prior
 
 
-def posterior_covariances(problem: Problem, point: Point, counts: NDArray, prior: FactorPrior | None) -> NDArray:
-    """Posterior covariances (n_outputs, k, k) of the factors at `point`, under the ridge where there is no prior."""
-    k = point.n_free
-    covariances = np.empty((problem.n_outputs, k, k))
-    for place, block in enumerate(problem.blocks if k else ()):
-        step = _BlockFactors(problem, block, point, counts[block.tasks], place)
+def factor_curvatures(problem: Problem, point: Point) -> NDArray:
+    """Curvature of the loss of every single-output task in its factors, intercept profiled out, (n_tasks, k, k)."""
+    steps = [
+        _BlockFactors(problem, block, point, np.ones(block.observations.n_tasks), place)
+        for place, block in enumerate(problem.blocks)
+    ]
+    for step in steps:
         step.refresh()
-        if prior is not None:
-            spread = step.posterior(prior)[1]
-        else:
-            ridge = problem.penalties.reference * counts[block.tasks][:, np.newaxis, np.newaxis]
-            # Without a ridge, a task of fewer rows than factors says nothing about some of them.
-            least = 1e-10 * np.einsum("tii->t", step.curvature).mean() + 1e-300
-            spread = np.linalg.inv(step.curvature + np.maximum(ridge, least) * np.eye(step.c * k))
-        covariances[block.outputs] = step.diagonal_blocks(spread)
-    return covariances
+    return np.concatenate([step.curvature for step in steps])
+
+
+def posterior_covariances(curvatures: NDArray, ridge: NDArray, prior: FactorPrior | None) -> NDArray:
+    """Covariances (n_tasks, k, k) of factors whose likelihoods have these curvatures.
+
+    Parameters
+    ----------
+    curvatures : ndarray of shape (n_tasks, k, k)
+    ridge : ndarray of shape (n_tasks,)
+        Precision of their prior where none was learned.
+    prior : FactorPrior or None
+    """
+    k = curvatures.shape[1]
+    if prior is not None:
+        return _covariances(curvatures, _root(prior.covariance))
+    # Without a ridge, a task of fewer rows than factors says nothing about some of them.
+    least = 1e-10 * float(np.einsum("tii->", curvatures)) / max(len(curvatures), 1) + 1e-300
+    return np.linalg.inv(curvatures + np.maximum(ridge, least)[:, np.newaxis, np.newaxis] * np.eye(k))
+
+
+def _covariances(curvatures: NDArray, root: NDArray) -> NDArray:
+    """``(curvature + (root root')^-1)^-1`` for every task, also where the root is singular."""
+    inner = root.T @ curvatures @ root
+    inner += np.eye(len(root))
+    return root @ np.linalg.solve(inner, np.broadcast_to(root.T, inner.shape))
 
 
 def _learn(steps: list[_BlockFactors], prior: FactorPrior, believed: NDArray) -> FactorPrior:
@@ -205,9 +223,7 @@ class _BlockFactors:
         """Means (n, c k) and covariances (n, c k, c k) of the factors under the quadratic models."""
         root = np.kron(np.eye(self.c), _root(prior.covariance))
         mean = np.tile(prior.mean, self.c) * self.has_mean
-        inner = root.T @ self.curvature @ root
-        inner += np.eye(len(root))
-        covariances = root @ np.linalg.solve(inner, np.broadcast_to(root.T, inner.shape))
+        covariances = _covariances(self.curvature, root)
         pull = self.linear - self.curvature @ mean
         return mean + (covariances @ pull[:, :, np.newaxis])[:, :, 0], covariances
 

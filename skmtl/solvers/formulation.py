@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from skmtl.objective import Problem
+from skmtl.objective import Block, Problem
 from skmtl.observations import ListedObservations
 from skmtl.penalties import Penalties
 from skmtl.solvers.basis_step import Point
@@ -28,8 +28,6 @@ from skmtl.solvers.build import (
     make_blocks,
     make_problem,
     output_order,
-    total_row_weights,
-    weight_per_task,
 )
 from skmtl.solvers.compression import (
     Compressed,
@@ -67,6 +65,8 @@ class Formulation:
     centre : ndarray of shape (n_features,), or None
         What was subtracted from the rows before `directions`.
     compressed : Compressed or None
+    blocks : tuple of Block, or None
+        The observations before any compression, where they are those of the data as they were handed over.
     alpha_own : float or ndarray of shape (n_outputs,)
     is_scarce : bool
         Whether tasks observe fewer rows than there are (dense) features: then local optima are real.
@@ -80,6 +80,7 @@ class Formulation:
     directions: NDArray | None = None
     centre: NDArray | None = None
     compressed: Compressed | None = None
+    blocks: tuple[Block, ...] | None = None
     alpha_own: float | NDArray = np.inf
     is_scarce: bool = False
 
@@ -103,13 +104,14 @@ def formulate(
     eliminates_own = (
         alpha_own is not None and not sparse.issparse(data.X) and all(task.kind == "regression" for task in data.tasks)
     )
-    data = as_labelled(data, copies=eliminates_own and np.isnan(data.y).any())
-    directions = centre = compressed = None
+    given, data = data, as_labelled(data, copies=eliminates_own and not data.is_complete)
+    is_as_given = data is given
+    directions = centre = compressed = kept = None
     # Observations against features, before either is compressed.
-    is_scarce = not sparse.issparse(data.X) and weight_per_task(data) < data.n_features
+    is_scarce = not sparse.issparse(data.X) and data.weight_per_task < data.n_features
     is_wide = data.n_rows < data.n_features and data.n_rows <= MAX_ROW_SPACE
     if moments is None and not sparse.issparse(data.X) and is_wide:
-        data, directions, centre = to_row_space(data, total_row_weights(data) if fit_intercept else None)
+        data, directions, centre = to_row_space(data, data.row_weights if fit_intercept else None)
     pool_scales = alpha_common is not None
     if moments is not None or is_complete_squared(data):
         moments = complete_moments(data, fit_intercept) if moments is None else moments
@@ -117,6 +119,7 @@ def formulate(
         problem = compressed.problem
     else:
         blocks, scales = make_blocks(data, scale_targets, np.nan if pool_scales else None)
+        kept = tuple(blocks) if is_as_given else None
         if np.ndim(own_by_task):
             by_output = [np.repeat(np.asarray(own_by_task)[b.tasks], b.observations.n_outputs) for b in blocks]
             penalties = replace(penalties, own=np.concatenate(by_output))
@@ -138,6 +141,7 @@ def formulate(
         directions=directions,
         centre=centre,
         compressed=compressed,
+        blocks=kept,
         alpha_own=penalties.own,
     )
 

@@ -133,7 +133,7 @@ def with_noise(
     """
     sums: TaskSums | None
     if moments is None:
-        sums = sums_of_data(data, solution, fit_intercept)
+        sums = sums_of_data(data, solution, fit_intercept, prepared.formulation)
     else:
         sums = sums_of_moments(moments, solution, fit_intercept)
     if sums is None:

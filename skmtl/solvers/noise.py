@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmtl.penalties import Penalties
-from skmtl.solvers.build import weight_per_task
 from skmtl.solvers.preconditioner import Preconditioner
 from skmtl.solvers.solution import Noise, Solution
 from skmtl.solvers.task_sums import TaskSums, own_spectra
@@ -57,7 +56,7 @@ def estimate_noise(
     """
     n_tasks, tasks = len(data.tasks), sums.tasks
     task_weights = np.ones(n_tasks) if data.task_weights is None else data.task_weights
-    scaled_weights = task_weights[tasks] / weight_per_task(data)
+    scaled_weights = task_weights[tasks] / data.weight_per_task
     own, factors = _task_freedom(data, sums, solution, penalties, scaled_weights, preconditioner, fit_intercept)
     shared = np.zeros(len(tasks))
     if preconditioner is not None:
@@ -96,7 +95,7 @@ def likelihood_counts(data: TaskData, solution: Solution) -> NDArray:
         # A target without noise says exactly where its factors lie; a noise this small is as good.
         relative = np.maximum(relative, 1e-8 * max(float(np.nanmax(relative)), 1e-8))
         variances = np.where(np.isnan(relative), 1.0, relative)
-    return weight_per_task(data) * count_unit(data) / (task_weights * variances)
+    return data.weight_per_task * count_unit(data) / (task_weights * variances)
 
 
 def count_unit(data: TaskData) -> float:
@@ -107,7 +106,7 @@ def count_unit(data: TaskData) -> float:
     if data.weights is None:
         return 1.0
     seen = ~np.isnan(data.y) & ((data.weights if data.weights.ndim == data.y.ndim else data.weights[:, np.newaxis]) > 0)
-    return max(1.0, np.count_nonzero(seen) / (weight_per_task(data) * len(data.tasks)))
+    return max(1.0, np.count_nonzero(seen) / (data.weight_per_task * len(data.tasks)))
 
 
 def _task_freedom(

@@ -32,8 +32,7 @@ from scipy import sparse
 
 from skmtl.matrix import column_means
 from skmtl.penalties import Penalties
-from skmtl.solvers.build import total_row_weights, weight_per_task
-from skmtl.solvers.factor_prior import posterior_covariances
+from skmtl.solvers.factor_prior import factor_curvatures, posterior_covariances
 from skmtl.solvers.formulation import Formulation, point_of
 from skmtl.solvers.noise import count_unit, likelihood_counts, scaled_factors
 from skmtl.solvers.preconditioner import Preconditioner
@@ -52,7 +51,7 @@ def shared_spread(
     """Of a fit whose tasks are all regressions."""
     factors = scaled_factors(data, solution, penalties)
     omega, turn = np.linalg.eigh(factors.T @ factors)
-    weights = total_row_weights(data)
+    weights = data.row_weights
     has_intercept = formulation.compressed is not None or formulation.problem.fit_intercept
     centre = column_means(data.X, weights) if has_intercept else np.zeros(data.n_features)
     assert solution.noise is not None
@@ -66,7 +65,7 @@ def shared_spread(
         curvature = replace(preconditioner, vectors=formulation.directions @ preconditioner.vectors)
     # Own parts of some tasks only leave the mean curvature all but as it was.
     is_eliminated = np.ndim(penalties.own) == 0 and penalties.has_own and not formulation.problem.penalties.has_own
-    scale = weight_per_task(data) * count_unit(data)
+    scale = data.weight_per_task * count_unit(data)
     n_observed = scale * len(data.tasks)
     return SharedSpread(
         curvature,
@@ -93,12 +92,17 @@ def task_spread(
     n_tasks, scale = len(data.tasks), solution.target_scale
     assert solution.noise is not None
     factors, counts = scaled_factors(data, solution, penalties), likelihood_counts(data, solution)
-    covariances = _factor_covariances(formulation, solution, counts)
+    curvatures, ridge = _curvatures(data, solution, sums, formulation), formulation.problem.penalties.reference
+
+    def covariances_under(counts: NDArray) -> NDArray:
+        return posterior_covariances(curvatures * counts[:, np.newaxis, np.newaxis], ridge * counts, solution.prior)
+
+    covariances = covariances_under(counts)
     # Noise and what the basis leaves open, relative to the noise alone.
     of_basis = _second_moments(shared, factors, covariances) @ _mean_form(shared)
     relative = (solution.noise.deviations / scale) ** 2
     inflation = 1.0 + np.divide(of_basis, relative, out=np.zeros(n_tasks), where=relative > 0)
-    covariances = _factor_covariances(formulation, solution, counts / inflation)
+    covariances = covariances_under(counts / inflation)
     unit = count_unit(data)
     has_own = solution.own is not None and penalties.has_own
     return Spread(
@@ -108,7 +112,7 @@ def task_spread(
         covariances * (scale**2)[:, np.newaxis, np.newaxis],
         _second_moments(shared, factors, covariances) * (scale**2)[:, np.newaxis],
         np.broadcast_to(penalties.own if has_own else np.inf, n_tasks),
-        solution.noise.deviations**2 / (weight_per_task(data) * unit),
+        solution.noise.deviations**2 / (data.weight_per_task * unit),
     )
 
 
@@ -128,10 +132,13 @@ def _mean_form(shared: SharedSpread) -> NDArray:
     return shared.variance * ((numbers * values) @ shared.inverse_curvature(values[:, np.newaxis]))
 
 
-def _factor_covariances(formulation: Formulation, solution: Solution, counts: NDArray) -> NDArray:
-    """Posterior covariances of the factors in the user's order of tasks, in units of scaled targets."""
-    point = point_of(formulation, solution)
-    inside = posterior_covariances(formulation.problem, point, counts, solution.prior)
+def _curvatures(data: TaskData, solution: Solution, sums: TaskSums, formulation: Formulation) -> NDArray:
+    """Curvature of every task's part of the objective in its factors, in the user's order of tasks, (n_tasks, k, k)."""
+    if solution.own is None or solution.rank == 0:
+        per_task = np.ones(len(data.tasks)) if data.task_weights is None else data.task_weights
+        return sums.score_grams * (per_task / data.weight_per_task)[:, np.newaxis, np.newaxis]
+    # An own part takes over some of what the factors say.
+    inside = factor_curvatures(formulation.problem, point_of(formulation, solution))
     result = np.empty_like(inside)
     result[formulation.order] = inside
     return result

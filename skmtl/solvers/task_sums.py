@@ -6,7 +6,7 @@ X gives, or none where complete targets have been summed up in `Moments`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,9 @@ from scipy import sparse
 from skmtl.matrix import FeatureMatrix, column_means
 from skmtl.objective import Block, with_ones
 from skmtl.observations import ListedObservations, MatrixObservations, Pairs
-from skmtl.solvers.build import make_blocks, total_row_weights, weight_per_task
+from skmtl.solvers.build import make_blocks
 from skmtl.solvers.compression import Moments
+from skmtl.solvers.formulation import Formulation
 from skmtl.solvers.solution import Solution
 from skmtl.tasks import TaskData
 
@@ -66,20 +67,25 @@ def sums_of_moments(moments: Moments, solution: Solution, fit_intercept: bool) -
     )
 
 
-def sums_of_data(data: TaskData, solution: Solution, fit_intercept: bool) -> TaskSums | None:
-    """Of all regression tasks; None where there is none."""
-    block = regression_block(data)
+def sums_of_data(
+    data: TaskData, solution: Solution, fit_intercept: bool, formulation: Formulation | None = None
+) -> TaskSums | None:
+    """Of all regression tasks; None where there is none. A formulation saves looking for the observations."""
+    block = regression_block(data, formulation)
     if block is None:
         return None
     observations, tasks = block.observations, block.tasks
     per_task = np.ones(len(data.tasks)) if data.task_weights is None else data.task_weights
     weights = np.broadcast_to(block.weights, block.y.shape) * observations.spread(
-        weight_per_task(data) / per_task[tasks]
+        data.weight_per_task / per_task[tasks]
     )
     counts = observations.task_sums(weights)
     means = observations.task_sums(weights * block.y) / counts
     total_squares = observations.task_sums(weights * (block.y - observations.spread(means)) ** 2)
-    X = FeatureMatrix(data.X, column_means(data.X, total_row_weights(data)) if fit_intercept else None)
+    if formulation is not None and formulation.problem.X.X is data.X:
+        X = formulation.problem.X
+    else:
+        X = FeatureMatrix(data.X, column_means(data.X, data.row_weights) if fit_intercept else None)
     residual, scores = _residuals(data, block, solution, X)
     columns = with_ones(scores)
     grams = observations.grams(weights, Pairs(columns))
@@ -93,10 +99,17 @@ def sums_of_data(data: TaskData, solution: Solution, fit_intercept: bool) -> Tas
     return TaskSums(tasks, counts, total_squares, residual_squares, grams, score_means)
 
 
-def regression_block(data: TaskData) -> Block | None:
+def regression_block(data: TaskData, formulation: Formulation | None = None) -> Block | None:
     """The observations of all regression tasks, targets in their own units."""
-    blocks, _ = make_blocks(data, None)
-    return next((block for block in blocks if block.loss.is_quadratic), None)
+    blocks = None if formulation is None else formulation.blocks
+    if formulation is None or blocks is None:
+        blocks = make_blocks(data, None)[0]
+        return next((block for block in blocks if block.loss.is_quadratic), None)
+    block = next((block for block in blocks if block.loss.is_quadratic), None)
+    scale = formulation.scales if block is None else formulation.scales[block.tasks]
+    if block is None or np.all(scale == 1.0):
+        return block
+    return replace(block, y=block.y * block.observations.spread(scale))
 
 
 def _residuals(data: TaskData, block: Block, solution: Solution, X: FeatureMatrix) -> tuple[NDArray, NDArray]:
