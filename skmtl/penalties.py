@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse.linalg import svds
+from scipy.sparse.linalg import ArpackError, eigsh, svds
 
-#: Up to this size the spectral norm comes from a full eigendecomposition, beyond from Lanczos.
-_DENSE_LIMIT = 1500
+#: Up to this size a Gram matrix is decomposed whole, beyond by Lanczos steps; and the largest one that is formed.
+_WHOLE_LIMIT, _GRAM_LIMIT = 150, 1500
 
 
 @dataclass(frozen=True)
@@ -86,15 +86,11 @@ def leading_left_vectors(matrix: NDArray, n_vectors: int) -> tuple[NDArray, NDAr
     """
     rows, columns = matrix.shape
     n_vectors = min(n_vectors, rows, columns)
-    if min(rows, columns) > _DENSE_LIMIT and n_vectors < min(rows, columns) // 10:
-        # The start vector is fixed: the same data give the same result.
-        start = np.ones(min(rows, columns)) / np.sqrt(min(rows, columns))
-        left, values, _ = svds(matrix, k=n_vectors, v0=start)
+    if min(rows, columns) > _GRAM_LIMIT and _are_few(n_vectors, min(rows, columns)):
+        left, values, _ = svds(matrix, k=n_vectors, v0=_lanczos_start(min(rows, columns)))
         order = np.argsort(values)[::-1]
         return left[:, order], values[order]
-    gram = matrix @ matrix.T if rows <= columns else matrix.T @ matrix
-    squares, vectors = np.linalg.eigh(gram)
-    squares, vectors = squares[::-1][:n_vectors], vectors[:, ::-1][:, :n_vectors]
+    squares, vectors = _leading_eigenpairs(matrix @ matrix.T if rows <= columns else matrix.T @ matrix, n_vectors)
     values = np.sqrt(np.maximum(squares, 0.0))
     if rows > columns:
         tiny = values <= 1e-12 * max(values[0], 1e-300)
@@ -105,10 +101,34 @@ def leading_left_vectors(matrix: NDArray, n_vectors: int) -> tuple[NDArray, NDAr
 
 def spectral_norm(matrix: NDArray) -> float:
     """Largest singular value, to full precision."""
-    if min(matrix.shape) > _DENSE_LIMIT:
+    if min(matrix.shape) > _GRAM_LIMIT:
         return float(leading_left_vectors(matrix, 1)[1][0])
     gram = matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
-    return float(np.sqrt(max(np.linalg.eigvalsh(gram)[-1], 0.0)))
+    if len(gram) <= _WHOLE_LIMIT:
+        return float(np.sqrt(max(np.linalg.eigvalsh(gram)[-1], 0.0)))
+    return float(np.sqrt(max(_leading_eigenpairs(gram, 1)[0][0], 0.0)))
+
+
+def _leading_eigenpairs(gram: NDArray, n_vectors: int) -> tuple[NDArray, NDArray]:
+    """Eigenvalues (n_vectors,), largest first, and eigenvectors (rows, n_vectors), to full precision."""
+    if len(gram) > _WHOLE_LIMIT and _are_few(n_vectors, len(gram)):
+        try:
+            squares, vectors = eigsh(gram, k=n_vectors, v0=_lanczos_start(len(gram)))
+            order = np.argsort(squares)[::-1]
+            return squares[order], vectors[:, order]
+        except ArpackError:  # a matrix of zeros, or leading values too close together
+            pass
+    squares, vectors = np.linalg.eigh(gram)
+    return squares[::-1][:n_vectors], vectors[:, ::-1][:, :n_vectors]
+
+
+def _are_few(n_vectors: int, size: int) -> bool:
+    return n_vectors < size // 10
+
+
+def _lanczos_start(size: int) -> NDArray:
+    """Always the same, so that the same data give the same result, and without a pattern that data could share."""
+    return np.random.default_rng(0).standard_normal(size)
 
 
 def shrink_singular_values(matrix: NDArray, amount: float) -> tuple[NDArray, NDArray, NDArray]:

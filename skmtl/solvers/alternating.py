@@ -215,6 +215,7 @@ def _begin(
     starts: list[Callable[[], Point]] = []
     if convex is None:
         rng = np.random.RandomState(0) if random_state is None else random_state
+        _ = prepared.preconditioner  # a product with all of X, unlike what follows
         with one_blas_thread():
             bases = _bases(formulation, prepared, settings, n_init, rng, start)
         starts = [partial(with_free_columns, problem, null, basis) for basis in bases]
@@ -345,11 +346,11 @@ def _descend(
         scale = _scale(point.value, null.value)
         gap, outside = np.inf, None
         if settings.is_limiting and point.n_free >= settings.n_components:
-            gap, outside = _certificate(problem, point)
+            gap, outside = _certificate(problem, point, 0)
         # A gap that the rank limit keeps open needs no digits; a closed one is as small as the slopes are exact.
         if outside is None or gap <= 1e-3 * scale:
             point = settle(problem, point, 1e-14 * scale, polish=2)
-            gap, outside = _certificate(problem, point)
+            gap, outside = _certificate(problem, point, settings.n_components - point.n_free)
         exhausted = len(path) > settings.max_iter
         if gap <= settings.tol * scale:
             return Descent(point, gap, path, True, _CLOSED)
@@ -367,8 +368,7 @@ def _descend(
             )
             return Descent(point, gap, path, False, reason)
         if outside is not None and point.n_free < settings.n_components:
-            room = settings.n_components - point.n_free
-            grown = _grow(problem, point, outside[:, : min(room, max(_FIRST_RANK, point.n_free))], scale)
+            grown = _grow(problem, point, outside, scale)
             # Directions that vanish at once, or won nothing when last tried, only say that the slopes lack digits.
             wins = grown.n_free > point.n_free and grown.value <= point.value + _ROUNDING * scale
             if wins and point.value < before_growth - 1e-3 * settings.tol * scale:
@@ -381,8 +381,11 @@ def _descend(
             tolerance = max(tolerance * 1e-2, _ROUNDING)
 
 
-def _certificate(problem: Problem, point: Point) -> tuple[float, NDArray | None]:
-    """The duality gap, and directions outside the basis that would lower the objective (None: there are none)."""
+def _certificate(problem: Problem, point: Point, room: int) -> tuple[float, NDArray | None]:
+    """The duality gap, and at most `room` directions outside the basis that would lower the objective.
+
+    None instead of directions says that there are none.
+    """
     gradient = problem.coefficient_gradient(point.slopes)
     gap = problem.duality_gap(point.slopes, gradient, point.value)
     alpha = problem.penalties.shared
@@ -394,7 +397,9 @@ def _certificate(problem: Problem, point: Point) -> tuple[float, NDArray | None]
             gradient[rows] -= span[rows] @ inside
     if spectral_norm(gradient) <= alpha * (1.0 + 1e-9):
         return gap, None
-    vectors, values = leading_left_vectors(gradient, max(_FIRST_RANK, point.n_free))
+    if not room:
+        return gap, gradient[:, :0]
+    vectors, values = leading_left_vectors(gradient, min(room, max(_FIRST_RANK, point.n_free)))
     return gap, vectors[:, values > alpha]
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.linalg import solve_triangular
 
 from skmtl.losses import LOSSES
 from skmtl.matrix import FeatureMatrix, column_means, row_chunks
@@ -30,6 +31,8 @@ from skmtl.tasks import TaskData
 
 #: Relative size of the diagonal that keeps a Cholesky factor of collinear columns finite.
 _JITTER = 1e-13
+#: Share of a sum of squares that the mean may have: the variance then loses two of sixteen digits.
+_MAX_SHARE = 0.99
 #: Widest sparse X whose dense Gram matrix is formed.
 _MAX_SPARSE_WIDTH = 1000
 
@@ -131,6 +134,12 @@ class Moments:
             self.squares - other.squares,
         )
 
+    @property
+    def cancels(self) -> bool:
+        """Whether some column has a variance that is small beside its square about the origin."""
+        columns = (self.x_sum, np.diag(self.gram)), (self.y_sum, self.squares)
+        return any(bool(np.any(sums**2 > _MAX_SHARE * self.total * squares)) for sums, squares in columns)
+
     def centred(self) -> tuple[NDArray, NDArray, NDArray, NDArray, NDArray]:
         """Means of x and y; gram, cross and squares about them."""
         x, y = self.x_sum / self.total, self.y_sum / self.total
@@ -144,13 +153,21 @@ class Moments:
 
 
 def complete_moments(data: TaskData, fit_intercept: bool, origin: tuple[NDArray, NDArray] | None = None) -> Moments:
-    """Moments of complete targets in one pass over chunks of rows; the origin is the mean unless given."""
+    """Moments of complete targets in one pass over the rows.
+
+    Unless it is given the origin is zero, and the mean where variances about it would drown in the squares of means.
+    """
     ones = np.ones(data.n_rows) if data.weights is None else data.weights
     total = float(ones.sum())
-    if origin is None and fit_intercept:
-        origin = column_means(data.X, data.weights), ones @ data.y / total
-    if origin is None:
-        origin = np.zeros(data.n_features), np.zeros(len(data.tasks))
+    if origin is not None:
+        return _moments_about(origin, data, ones, total)
+    found = _moments_about((np.zeros(data.n_features), np.zeros(len(data.tasks))), data, ones, total)
+    if not fit_intercept or not found.cancels:
+        return found
+    return _moments_about((column_means(data.X, data.weights), ones @ data.y / total), data, ones, total)
+
+
+def _moments_about(origin: tuple[NDArray, NDArray], data: TaskData, ones: NDArray, total: float) -> Moments:
     gram, cross, squares = _moments(data, origin[0], origin[1], data.weights)
     x_sum = np.asarray(ones @ data.X).ravel() - total * origin[0]
     return Moments(origin, total, x_sum, ones @ data.y - total * origin[1], gram, cross, squares)
@@ -249,6 +266,8 @@ def _moments(data: TaskData, centre: NDArray, target_means: NDArray, row_weights
         centred = data.y - target_means
         weighted = centred * ones[:, np.newaxis]
         return X.gram(ones), X.transposed_times(weighted), np.einsum("ij,ij->j", centred, weighted)
+    if data.X.dtype == np.float64 and row_weights is None and not centre.any() and not target_means.any():
+        return data.X.T @ data.X, data.X.T @ data.y, np.einsum("ij,ij->j", data.y, data.y)
     gram = np.zeros((data.n_features, data.n_features))
     moments = np.zeros((data.n_features, data.y.shape[1]))
     squares = np.zeros(data.y.shape[1])
@@ -288,7 +307,11 @@ def _factor_moments(grams: NDArray, moments: NDArray) -> tuple[NDArray, NDArray]
     diagonal = np.einsum("tii->ti", correlations)
     diagonal[...] = np.where(diagonal > 0, diagonal, 1.0) + _JITTER * grams.shape[1]
     lower = np.linalg.cholesky(correlations)
-    targets = np.linalg.solve(lower, moments / scale[:, :, np.newaxis])
+    right = moments / scale[:, :, np.newaxis]
+    if len(lower) == 1:
+        targets = solve_triangular(lower[0], right[0], lower=True)[np.newaxis]
+    else:
+        targets = np.linalg.solve(lower, right)
     rows = np.swapaxes(lower, 1, 2) * scale[:, np.newaxis]
     # A constant column has been given a unit diagonal; its row must not reach the data.
     rows *= (np.einsum("tii->ti", grams) > 0)[:, np.newaxis]
