@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from skmtl.matrix import times_narrow, transposed_times_narrow
+
 #: From this share of observed cells on, a product with every task on every row is the cheaper one: of sparse X,
 #: whose rows are slow to pick, and of dense X.
 _SHARE_FOR_ALL = {True: 0.01, False: 0.05}
@@ -114,11 +116,11 @@ class MatrixObservations:
 
     def factor_sums(self, values: NDArray, scores: NDArray) -> NDArray:
         """``values.T @ scores``, shape (n_tasks * n_outputs, p)."""
-        return values.reshape(self.n_rows, -1).T @ scores
+        return transposed_times_narrow(values.reshape(self.n_rows, -1), scores)
 
     def row_sums(self, values: NDArray, factors: NDArray) -> NDArray:
         """``values @ factors``, shape (n_rows, p)."""
-        return values.reshape(self.n_rows, -1) @ factors
+        return times_narrow(values.reshape(self.n_rows, -1), factors)
 
     def feature_sums(self, values: NDArray, X: Any) -> NDArray:
         """``X' values``, shape (n_features, n_tasks * n_outputs)."""

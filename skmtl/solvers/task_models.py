@@ -223,7 +223,7 @@ class NewtonStep:
             solved = [solve_systems(self.curvature[:, a] + penalty, self.linear[:, a]) for a in range(c)]
             self.target = np.stack(solved, axis=1)
         else:
-            whole = self.curvature + np.kron(np.eye(c), penalty)
+            whole = self.curvature + (penalty if c == 1 else np.kron(np.eye(c), penalty))
             self.target = solve_systems(whole, self.linear.reshape(n_tasks, c * q)).reshape(self.linear.shape)
         return self.target[:, :, : self.k]
 
