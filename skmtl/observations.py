@@ -216,6 +216,10 @@ class ListedObservations:
         return np.add.reduceat(values, self.offsets[:-1])
 
     def factor_sums(self, values: NDArray, scores: NDArray) -> NDArray:
+        if self._are_equally_long and self.rows_in_order:
+            by_task = values.reshape(self.n_tasks, self._length, self.n_outputs)
+            tables = scores.reshape(self.n_tasks, self._length, scores.shape[1])
+            return (np.swapaxes(by_task, 1, 2) @ tables).reshape(self.n_tasks * self.n_outputs, scores.shape[1])
         sums = [self._matrix(v) @ scores for v in self._outputs(values)]
         return np.stack(sums, axis=1).reshape(self.n_tasks * self.n_outputs, scores.shape[1])
 

@@ -7,6 +7,7 @@ the spectral norm of ``G = -(gradient of the loss in W)``; the two ridges become
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,8 +46,8 @@ class Penalties:
     @property
     def reference(self) -> float:
         """The strength in whose units the solver works: columns are scaled so that all share it."""
-        strengths = (self.shared, self.common, float(np.min(self.own)), 1.0)
-        return next(strength for strength in strengths if np.isfinite(strength))
+        own = float(self.own.min()) if isinstance(self.own, np.ndarray) else self.own
+        return next(strength for strength in (self.shared, self.common, own, 1.0) if math.isfinite(strength))
 
     @property
     def common_factor(self) -> float:

@@ -137,7 +137,12 @@ class TaskData:
             rows if self.rows is None else self.rows[rows],
         )
 
-    @property
+    @cached_property
+    def n_outputs(self) -> NDArray:
+        """Output columns of every task, shape (n_tasks,)."""
+        return np.array([task.n_outputs for task in self.tasks])
+
+    @cached_property
     def output_offsets(self) -> NDArray:
         """Offsets (n_tasks + 1,): task t owns output columns offsets[t]:offsets[t + 1]."""
-        return np.concatenate([[0], np.cumsum([task.n_outputs for task in self.tasks])])
+        return np.concatenate([[0], np.cumsum(self.n_outputs)])

@@ -55,7 +55,7 @@ def stack_features(estimator: Any, tables: Mapping[Hashable, Any], *, reset: boo
             )
     sizes = np.array([part.shape[0] for part in parts])
     validate_data(estimator, first, reset=reset, skip_check_array=True)  # names and number of features
-    some_sparse = any(sparse.issparse(part) for part in parts)
+    some_sparse = any(not isinstance(part, np.ndarray) for part in parts)
     stacked = sparse.vstack(parts, format="csr") if some_sparse else np.concatenate(parts)
     try:
         return check_array(stacked, estimator=estimator, input_name="X", **ACCEPTED), sizes
@@ -118,9 +118,12 @@ def _described(table: Any) -> str:
 
 
 def _table(table: Any, name: Hashable) -> Any:
-    if sparse.issparse(table):
+    if isinstance(table, np.ndarray):
+        array = np.asarray(table)
+    elif sparse.issparse(table):
         return table
-    array = table.to_numpy() if hasattr(table, "to_numpy") else np.asarray(table)
+    else:
+        array = table.to_numpy() if hasattr(table, "to_numpy") else np.asarray(table)
     if array.ndim != 2:
         raise ValueError(f"X of task {name!r} must be two-dimensional, got shape {array.shape}.")
     return array

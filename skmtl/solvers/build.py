@@ -45,7 +45,7 @@ def make_blocks(
         for the other kinds, when several kinds share a fit, what gives the task unit Fisher
         information at the null model.
     """
-    signatures = [(task.kind, task.n_outputs) for task in data.tasks]
+    signatures = list(zip((task.kind for task in data.tasks), data.n_outputs.tolist(), strict=True))
     blocks, scales, first = [], np.ones(len(data.tasks)), 0
     order = sorted(set(signatures))
     is_mixed = len({kind for kind, _ in order}) > 1

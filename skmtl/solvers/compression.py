@@ -226,30 +226,36 @@ def compress_labelled(data: TaskData, block: Block, penalties: Penalties, fit_in
     observations = block.observations
     assert isinstance(observations, ListedObservations)
     X = data.X if observations.rows_in_order else data.X[observations.rows]
-    weights = np.broadcast_to(np.asarray(block.weights, dtype=float), block.y.shape)
+    y, weights = block.y, block.weights
     offsets: NDArray = observations.offsets
     n_tasks, n_features = observations.n_tasks, data.n_features
-    roots = np.sqrt(weights)
+    # Weights that are all alike can wait until there are fewer rows.
+    unit, roots = (np.sqrt(weights), None) if isinstance(weights, float) else (1.0, np.sqrt(weights))
+    constant, between = 0.0, None
     if fit_intercept:
-        totals = np.add.reduceat(weights, offsets[:-1])
-        centres = np.add.reduceat(X * weights[:, np.newaxis], offsets[:-1], axis=0) / totals[:, np.newaxis]
-        means = np.add.reduceat(block.y * weights, offsets[:-1]) / totals
-        rows = (X - np.repeat(centres, np.diff(offsets), axis=0)) * roots[:, np.newaxis]
-        targets = (block.y - means[observations.tasks]) * roots
+        weighted_X, weighted_y = (X, y) if roots is None else (X * weights[:, np.newaxis], y * weights)
+        totals = np.diff(offsets).astype(float) if roots is None else np.add.reduceat(weights, offsets[:-1])
+        centres = np.add.reduceat(weighted_X, offsets[:-1], axis=0) / totals[:, np.newaxis]
+        means = np.add.reduceat(weighted_y, offsets[:-1]) / totals
+        rows, targets = np.repeat(centres, np.diff(offsets), axis=0), y - means[observations.tasks]
+        np.subtract(X, rows, out=rows)
+        if not penalties.has_own:
+            spread = centres - totals @ centres / totals.sum()
+            between = (spread * (unit**2 * totals)[:, np.newaxis]).T @ spread
     else:
         centres, means = np.zeros((1, n_features)), np.zeros(n_tasks)
-        rows, targets = X * roots[:, np.newaxis], block.y * roots
-    constant, between = 0.0, None
-    if fit_intercept and not penalties.has_own:
-        spread = centres - totals @ centres / totals.sum()
-        between = (spread * totals[:, np.newaxis]).T @ spread
+        rows, targets = X, y
+    if roots is not None:
+        rows, targets = rows * roots[:, np.newaxis], targets * roots
     if is_long(data):
         grams, moments = _task_moments(rows, targets, offsets)
-        squares = np.add.reduceat(targets**2, offsets[:-1])
-        small_rows, small_targets = _factor_moments(grams, moments[:, :, np.newaxis])
+        squares = unit**2 * np.add.reduceat(targets**2, offsets[:-1])
+        small_rows, small_targets = _factor_moments(unit**2 * grams, unit**2 * moments[:, :, np.newaxis])
         constant = 0.5 * float(np.sum(np.maximum(squares - np.sum(small_targets**2, axis=(1, 2)), 0.0)))
         rows, targets = small_rows.reshape(-1, n_features), small_targets.ravel()
         offsets = np.arange(n_tasks + 1) * n_features
+    elif unit != 1.0:
+        rows, targets = unit * rows, unit * targets
     if penalties.has_own:
         rows, targets = _whiten(rows, targets, offsets, np.broadcast_to(penalties.own, n_tasks))
     listed = ListedObservations(len(rows), np.arange(len(rows)), offsets)
@@ -286,6 +292,10 @@ def _moments(data: TaskData, centre: NDArray, target_means: NDArray, row_weights
 def _task_moments(rows: NDArray, targets: NDArray, offsets: NDArray) -> tuple[NDArray, NDArray]:
     """``X_t'X_t`` (n_tasks, d, d) and ``X_t'y_t`` (n_tasks, d); one BLAS call per task, once per fit."""
     n_tasks, n_features = len(offsets) - 1, rows.shape[1]
+    if np.ptp(np.diff(offsets)) == 0:
+        tables = rows.reshape(n_tasks, -1, n_features)
+        turned = np.swapaxes(tables, 1, 2)
+        return turned @ tables, (turned @ targets.reshape(n_tasks, -1, 1))[:, :, 0]
     grams = np.empty((n_tasks, n_features, n_features))
     moments = np.empty((n_tasks, n_features))
     for t in range(n_tasks):

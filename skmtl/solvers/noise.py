@@ -184,7 +184,7 @@ def _shared_freedom(
 
 def scaled_factors(data: TaskData, solution: Solution, penalties: Penalties) -> NDArray:
     """Factors of all outputs in units of the scaled targets, that of the common part last, (n_outputs, p)."""
-    n_outputs = np.array([task.n_outputs for task in data.tasks])
+    n_outputs = data.n_outputs
     factors = (solution.factors[: solution.rank] / np.repeat(solution.target_scale, n_outputs)).T
     if solution.common is None:
         return factors
