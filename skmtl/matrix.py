@@ -15,7 +15,7 @@ _CHUNK_ELEMENTS = 1 << 18
 #: From this many columns of a table on, its product with few columns is worth two transposed copies of these.
 _WIDE = 128
 #: Columns that a sparse X is multiplied with at a time: more of them no longer stay in the cache.
-_SPARSE_COLUMNS = 8
+_SPARSE_COLUMNS = 10
 
 
 def row_chunks(n_rows: int, n_columns: int) -> list[slice]:

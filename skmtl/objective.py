@@ -84,12 +84,13 @@ class Block:
 
     def evaluate(self, raw: NDArray) -> tuple[NDArray, NDArray, NDArray]:
         """Weighted loss of every task, (n_tasks,); per observation its weighted gradient and plain curvature."""
-        value, slope, curvature = np.empty(self.y.shape), np.empty(raw.shape), np.empty(raw.shape)
+        values, slope, curvature = np.zeros(self.observations.n_tasks), np.empty(raw.shape), np.empty(raw.shape)
         for piece in self.chunks():
             part = self.part(piece)
-            one, gradient, curvature[piece] = self.loss.evaluate(part.y, raw[piece])
-            value[piece], slope[piece] = part.weighted(one), part.weighted(gradient)
-        return self.observations.task_sums(value), slope, curvature
+            value, gradient, curvature[piece] = self.loss.evaluate(part.y, raw[piece])
+            values += self.observations.sums_of_part(part.weighted(value), piece)
+            slope[piece] = part.weighted(gradient)
+        return values, slope, curvature
 
     def loss_and_slope(self, raw: NDArray) -> tuple[float, NDArray]:
         """Total weighted loss, and its gradient per observation."""
@@ -227,7 +228,8 @@ class Problem:
         def negative_dual(c: float) -> float:
             return c * c * ridge_cost - sum(loss(c) for loss in losses) - self.constant
 
-        best = min(negative_dual(limit), negative_dual(0.0))
+        # The dual is concave: where it still rises at the limit, the limit is the best.
+        best = negative_dual(limit)
         if best > negative_dual(limit * (1.0 - 1e-3)):
             best = min(best, minimize_scalar(negative_dual, bounds=(0.0, limit), method="bounded").fun)
         return max(objective + best, 0.0)

@@ -27,7 +27,7 @@ from skmtl.matrix import times_narrow, transposed_times_narrow
 #: whose rows are slow to pick, and of dense X.
 _SHARE_FOR_ALL = {True: 0.01, False: 0.05}
 #: Tasks that such a product is made for at a time.
-_TASKS_AT_ONCE = 8
+_TASKS_AT_ONCE = 10
 #: From so many observations per task on, tasks are worked on one by one: each fills the cache by itself.
 _LONG_TASK = 1024
 #: From this many products per task on, its Gram matrix is a product of its own, also for tasks of unequal length.
@@ -112,6 +112,10 @@ class MatrixObservations:
 
     def task_sums(self, values: NDArray) -> NDArray:
         """Sum of one value per observation over the rows of each task, shape (n_tasks,)."""
+        return values.sum(axis=0)
+
+    def sums_of_part(self, values: NDArray, part: slice) -> NDArray:
+        """As `task_sums`, of some of the observations only."""
         return values.sum(axis=0)
 
     def factor_sums(self, values: NDArray, scores: NDArray) -> NDArray:
@@ -214,6 +218,9 @@ class ListedObservations:
 
     def task_sums(self, values: NDArray) -> NDArray:
         return np.add.reduceat(values, self.offsets[:-1])
+
+    def sums_of_part(self, values: NDArray, part: slice) -> NDArray:
+        return np.bincount(self.tasks[part], weights=values, minlength=self.n_tasks)
 
     def factor_sums(self, values: NDArray, scores: NDArray) -> NDArray:
         if self._are_equally_long and self.rows_in_order:

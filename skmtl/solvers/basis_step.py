@@ -19,10 +19,10 @@ from skmtl.solvers.preconditioner import Preconditioner
 
 _MEMORY = 10
 #: The factor step is as exact as this share of the decrease that the basis step promises.
-_INNER = 1e-3
+_INNER = 1e-2
 #: Doubles that the pairs of L-BFGS may hold together in any case, and what share of the doubles of X beyond.
 _MEMORY_ELEMENTS = 1 << 20
-_MEMORY_SHARE = 0.5
+_MEMORY_SHARE = 0.35
 #: A component this much smaller than the largest is dropped.
 _PRUNE = 1e-5
 
