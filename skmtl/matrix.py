@@ -6,6 +6,8 @@ sparse one. Where rounding would show, in second moments, chunks of rows are cen
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -113,10 +115,10 @@ class FeatureMatrix:
             result -= self.centre @ columns
         return result
 
-    def transposed_times(self, columns: NDArray) -> NDArray:
+    def transposed_times(self, columns: Any) -> NDArray:
         """``(X - 1 centre')' @ columns``, shape (n_features, n_columns)."""
         self.n_passes += 1
-        is_narrow = not sparse.issparse(columns)
+        is_narrow = isinstance(columns, np.ndarray)
         if not is_narrow and not self.is_sparse:
             columns = columns.tocsr()  # by rows, so that each row of X is read once
         if self._needs_upcast:
@@ -141,7 +143,7 @@ class FeatureMatrix:
 
     @property
     def can_be_cut(self) -> bool:
-        """Whether `table_products` may be asked."""
+        """Whether `table_products` and `table_sums` may be asked."""
         return not self.is_sparse and not self._needs_upcast and self.X.flags.c_contiguous
 
     def table_products(self, columns: NDArray) -> NDArray:
@@ -151,6 +153,13 @@ class FeatureMatrix:
         if self.centre is not None:
             result -= (self.centre @ columns)[:, np.newaxis]
         return result.ravel()
+
+    def table_sums(self, values: NDArray) -> NDArray:
+        """Of X cut into tables, one for every row of `values`: each ``table' values``, shape (n_features, n_tables)."""
+        self.n_passes += 1
+        tables = self.X.reshape(*values.shape, self.shape[1])
+        result = (values[:, np.newaxis] @ tables)[:, 0].T
+        return result if self.centre is None else result - np.outer(self.centre, values.sum(axis=1))
 
     def row_products(self, rows: NDArray, columns: NDArray, which: NDArray) -> NDArray:
         """``(X - 1 centre')[rows_i] @ columns[:, which_i]`` for every i, shape (n,); never a product per task."""

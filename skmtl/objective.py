@@ -153,6 +153,12 @@ class Problem:
     def is_quadratic(self) -> bool:
         return all(block.loss.is_quadratic for block in self.blocks)
 
+    @property
+    def has_own_rows(self) -> bool:
+        """Whether every row of a dense X is seen by one task of one output, the tasks one after the other."""
+        observations = self.blocks[0].observations
+        return len(self.blocks) == 1 and observations.n_outputs == 1 and observations.has_own_rows(self.X)
+
     def raw(self, block: Block, scores: NDArray, factors: NDArray, intercepts: NDArray) -> NDArray:
         """Linear predictor of a block's observations, from factors (n_outputs of the block, p) and intercepts."""
         factors = factors * block.output_scale
@@ -162,6 +168,9 @@ class Problem:
 
     def basis_gradient(self, slopes: Sequence[NDArray], factors: NDArray) -> NDArray:
         """Gradient of the loss in the basis, ``X' (slopes @ factors)``, shape (n_features, p)."""
+        if self.has_own_rows:
+            # Every row meets one vector of factors: X' slopes first is one product with X less per component.
+            return self.coefficient_gradient(slopes) @ factors
         rows = np.zeros((self.X.shape[0], factors.shape[1]))
         for block, slope in zip(self.blocks, slopes, strict=True):
             rows += block.observations.row_sums(slope, factors[block.outputs] * block.output_scale)

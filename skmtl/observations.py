@@ -135,6 +135,10 @@ class MatrixObservations:
         raw = X.times(coef)
         return raw if self.n_outputs == 1 else raw.reshape(self.n_rows, self.n_tasks, self.n_outputs)
 
+    def has_own_rows(self, X: Any) -> bool:
+        """Whether every row of a dense X is seen by one task, the tasks one after the other."""
+        return False
+
     def row_totals(self, values: NDArray) -> NDArray:
         """Sum over tasks of one value per observation, shape (n_rows,)."""
         return values.sum(axis=1)
@@ -208,9 +212,9 @@ class ListedObservations:
         step = max(1024, (_BATCH_ELEMENTS >> 3) // max(p, 1))
         for start in range(0, len(self.rows), step):
             part = slice(start, start + step)
-            seen, tasks = self._seen(scores, part), self.tasks[part]
+            seen, whose = self._seen(scores, part), self.tasks[part]
             for output in range(self.n_outputs):
-                np.einsum("ij,ij->i", seen, by_output[tasks, output], out=raw[part, output])
+                np.einsum("ij,ij->i", seen, by_output[whose, output], out=raw[part, output])
         return raw[:, 0] if self.n_outputs == 1 else raw
 
     def spread(self, per_task: NDArray) -> NDArray:
@@ -244,6 +248,9 @@ class ListedObservations:
     def feature_sums(self, values: NDArray, X: Any) -> NDArray:
         sums = np.empty((X.shape[1], self.n_tasks, self.n_outputs))
         for output, v in enumerate(self._outputs(values)):
+            if self.rows_in_order and self._are_equally_long and X.can_be_cut:
+                sums[:, :, output] = X.table_sums(v.reshape(self.n_tasks, -1))
+                continue
             matrix = self._matrix(v)
             if not (X.is_sparse and self._is_dense(X)):
                 sums[:, :, output] = X.transposed_times(matrix.T)
@@ -269,6 +276,9 @@ class ListedObservations:
                 everywhere = X.times(columns[:, tasks])
                 raw[part, output] = everywhere[self.rows[part], self.tasks[part] - tasks.start]
         return raw[:, 0] if self.n_outputs == 1 else raw
+
+    def has_own_rows(self, X: Any) -> bool:
+        return self.rows_in_order and not X.is_sparse
 
     def row_totals(self, values: NDArray) -> NDArray:
         return np.bincount(self.rows, weights=values, minlength=self.n_rows)

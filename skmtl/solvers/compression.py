@@ -226,11 +226,11 @@ def compress_labelled(data: TaskData, block: Block, penalties: Penalties, fit_in
     observations = block.observations
     assert isinstance(observations, ListedObservations)
     X = data.X if observations.rows_in_order else data.X[observations.rows]
-    y, weights = block.y, block.weights
+    y, weights = block.y, np.asarray(block.weights)
     offsets: NDArray = observations.offsets
     n_tasks, n_features = observations.n_tasks, data.n_features
     # Weights that are all alike can wait until there are fewer rows.
-    unit, roots = (np.sqrt(weights), None) if isinstance(weights, float) else (1.0, np.sqrt(weights))
+    unit, roots = (float(np.sqrt(weights)), None) if not weights.ndim else (1.0, np.sqrt(weights))
     constant, between = 0.0, None
     if fit_intercept:
         weighted_X, weighted_y = (X, y) if roots is None else (X * weights[:, np.newaxis], y * weights)

@@ -101,15 +101,14 @@ def sums_of_data(
 
 def regression_block(data: TaskData, formulation: Formulation | None = None) -> Block | None:
     """The observations of all regression tasks, targets in their own units."""
-    blocks = None if formulation is None else formulation.blocks
-    if formulation is None or blocks is None:
-        blocks = make_blocks(data, None)[0]
-        return next((block for block in blocks if block.loss.is_quadratic), None)
+    if formulation is None or formulation.blocks is None:
+        blocks, scales = tuple(make_blocks(data, None)[0]), None
+    else:
+        blocks, scales = formulation.blocks, formulation.scales
     block = next((block for block in blocks if block.loss.is_quadratic), None)
-    scale = formulation.scales if block is None else formulation.scales[block.tasks]
-    if block is None or np.all(scale == 1.0):
+    if block is None or scales is None or np.all(scales[block.tasks] == 1.0):
         return block
-    return replace(block, y=block.y * block.observations.spread(scale))
+    return replace(block, y=block.y * block.observations.spread(scales[block.tasks]))
 
 
 def _residuals(data: TaskData, block: Block, solution: Solution, X: FeatureMatrix) -> tuple[NDArray, NDArray]:
