@@ -71,6 +71,10 @@ def _squared(problem):
     return None if problem.kind == "regression" else "squared loss only"
 
 
+def _shared_rows(problem):
+    return "written for own rows" if problem.task_of_row is None else None
+
+
 def _timed(model, X, y):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -175,6 +179,7 @@ METHODS = {
     "skmtl": Method(ours.low_rank, "same"),
     "skmtl, rank unlimited": Method(ours.unlimited, "convex"),
     "trace-norm FISTA": Method(fista.to_the_convex_optimum, "convex", True),
+    "the same as in MALSAR": Method(fista.as_in_malsar, "convex", True, cannot=_shared_rows),
     "FISTA, to skmtl's objective": Method(fista.to_the_objective_of_ours, "own", True),
     "joint L-BFGS": Method(joint_lbfgs.joint_lbfgs, "same", True),
     "AltGDmin": Method(altgdmin.alt_gd_min, "same", True),
