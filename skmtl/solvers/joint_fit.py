@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skmtl.matrix import column_means
 from skmtl.penalties import Penalties
 from skmtl.solvers.alternating import Prepared, Report, prepare, solve_prepared
 from skmtl.solvers.build import ScaleTargets, make_blocks, make_problem
@@ -95,7 +96,8 @@ def fit_jointly(
         solution = with_learned_prior(data, solution, formulation)
     if with_spread and last.sums is not None:
         penalties = last.penalties
-        shared = shared_spread(data, solution, penalties, formulation, last.prepared.preconditioner)
+        centre = solver.feature_means(formulation)
+        shared = shared_spread(data, solution, penalties, formulation, last.prepared.preconditioner, centre)
         tasks = task_spread(data, solution, last.sums, shared, formulation, penalties, fit_intercept)
         solution = replace(solution, spread=tasks)
     return solution
@@ -192,6 +194,15 @@ class _Solver:
             self.data, found.prepared, found.solution, found.penalties, self.fit_intercept, self.moments
         )
         return replace(found, solution=solution, sums=sums)
+
+    def feature_means(self, formulation: Formulation) -> NDArray:
+        """What X is centred by, without a pass over X where it is known."""
+        X = formulation.problem.X
+        if not self.fit_intercept:
+            return np.zeros(self.data.n_features)
+        if self.moments is not None:
+            return self.moments.centred()[0]
+        return X.centre if X.X is self.data.X and X.centre is not None else column_means(self.data.X, self.data.row_weights)
 
     def _solve_ridge(self, scale_targets: ScaleTargets, alpha_own: float | NDArray | None, **options: Any) -> _Round:
         alpha, alpha_common = self.strengths.alpha, self.strengths.alpha_common

@@ -30,7 +30,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from skmtl.matrix import column_means
 from skmtl.penalties import Penalties
 from skmtl.solvers.factor_prior import factor_curvatures, posterior_covariances
 from skmtl.solvers.formulation import Formulation, point_of
@@ -46,14 +45,16 @@ _CHUNK_ELEMENTS = 1 << 22
 
 
 def shared_spread(
-    data: TaskData, solution: Solution, penalties: Penalties, formulation: Formulation, preconditioner: Preconditioner
+    data: TaskData,
+    solution: Solution,
+    penalties: Penalties,
+    formulation: Formulation,
+    preconditioner: Preconditioner,
+    centre: NDArray,
 ) -> SharedSpread:
-    """Of a fit whose tasks are all regressions."""
+    """Of a fit whose tasks are all regressions, about the mean of X, or zero without intercepts."""
     factors = scaled_factors(data, solution, penalties)
     omega, turn = np.linalg.eigh(factors.T @ factors)
-    weights = data.row_weights
-    has_intercept = formulation.compressed is not None or formulation.problem.fit_intercept
-    centre = column_means(data.X, weights) if has_intercept else np.zeros(data.n_features)
     assert solution.noise is not None
     variance = float(np.mean((solution.noise.deviations / solution.target_scale) ** 2))
     # Turns of the basis are moves of the factors, which have their own term.
