@@ -149,7 +149,8 @@ def parsed(arguments):
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(problems.NAMES)}; default: all")
+    names = ", ".join(problems.NAMES).replace("%", "%%")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {names}; default: all")
     parser.add_argument("--quick", action="store_true", help="small sizes; the goals are for the full ones")
     parser.add_argument("--repeats", type=int, default=3, help="the best of so many runs counts (default 3)")
     parser.add_argument("--budget", type=float, default=10.0, help="seconds for all runs of a method (default 10)")

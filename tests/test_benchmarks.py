@@ -191,3 +191,12 @@ def test_real_data_come_through_a_directory(tmp_path):
 
 def test_csr_problems_stay_sparse():
     assert sparse.isspmatrix_csr(tiny("csr-logistic").X)
+
+
+def test_help_says_how_to_read_the_table_and_names_problems_and_methods(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        run.main(["--help"])
+    printed = capsys.readouterr().out
+    assert "How to read it" in printed
+    assert "gaps-2%" in printed
+    assert "joint L-BFGS" in printed
