@@ -107,13 +107,14 @@ def formulate(
     given, data = data, as_labelled(data, copies=eliminates_own and not data.is_complete)
     is_as_given = data is given
     directions = centre = compressed = kept = None
-    # Observations against features, before either is compressed.
-    is_scarce = not sparse.issparse(data.X) and data.weight_per_task < data.n_features
+    is_complete = moments is not None or is_complete_squared(data)
+    # Observations against features, before either is compressed. Complete squared targets have no local optima.
+    is_scarce = not sparse.issparse(data.X) and data.weight_per_task < data.n_features and not is_complete
     is_wide = data.n_rows < data.n_features and data.n_rows <= MAX_ROW_SPACE
     if moments is None and not sparse.issparse(data.X) and is_wide:
         data, directions, centre = to_row_space(data, data.row_weights if fit_intercept else None)
     pool_scales = alpha_common is not None
-    if moments is not None or is_complete_squared(data):
+    if is_complete:
         moments = complete_moments(data, fit_intercept) if moments is None else moments
         compressed, scales = compress_complete(data, moments, penalties, fit_intercept, scale_targets, pool_scales)
         problem = compressed.problem
