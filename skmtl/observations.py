@@ -30,8 +30,8 @@ _SHARE_FOR_ALL = {True: 0.01, False: 0.05}
 _TASKS_AT_ONCE = 10
 #: From so many observations per task on, tasks are worked on one by one: each fills the cache by itself.
 _LONG_TASK = 1024
-#: From this many products per task on, its Gram matrix is a product of its own, also for tasks of unequal length.
-_LONG_GRAM = 1 << 14
+#: Tasks whose lengths differ by no more than this factor are worked on in one batch.
+_ALIKE = 1.25
 #: Doubles of scores that are worked on at a time.
 _CACHED_ELEMENTS = 1 << 18
 #: Doubles that a temporary of a batched product may hold.
@@ -284,27 +284,42 @@ class ListedObservations:
         return np.bincount(self.rows, weights=values, minlength=self.n_rows)
 
     def grams(self, curvature: NDArray, pairs: Pairs) -> NDArray:
-        p = pairs.p
-        if self._are_equally_long:
-            return self._batched_grams(curvature, pairs.scores)
-        if self._has_long_tasks or len(self.rows) * p * p >= _LONG_GRAM * self.n_tasks:
-            sums = np.empty((self.n_tasks, p, p))
-            for task, part in self._one_by_one():
-                seen = self._seen(pairs.scores, part)
-                np.matmul((seen * curvature[part, np.newaxis]).T, seen, out=sums[task])
-            return sums
-        matrix = self._matrix(curvature)
-        return pairs.grams(lambda columns: matrix @ columns)
-
-    def _batched_grams(self, curvature: NDArray, scores: NDArray) -> NDArray:
-        """As `grams`, for tasks of equal length: a small product for each."""
-        p = scores.shape[1]
+        p, scores = pairs.p, pairs.scores
         sums = np.empty((self.n_tasks, p, p))
-        for tasks, part in self._batches(p):
-            seen = self._seen(scores, part).reshape(tasks.stop - tasks.start, self._length, p)
-            weighted = seen * curvature[part].reshape(-1, self._length, 1)
-            np.matmul(np.swapaxes(weighted, 1, 2), seen, out=sums[tasks])
+        if self._are_equally_long:
+            for tasks, part in self._batches(p):
+                seen = self._seen(scores, part).reshape(tasks.stop - tasks.start, self._length, p)
+                weighted = seen * curvature[part].reshape(-1, self._length, 1)
+                np.matmul(np.swapaxes(weighted, 1, 2), seen, out=sums[tasks])
+        elif self._has_long_tasks:
+            for task, part in self._one_by_one():
+                seen = self._seen(scores, part)
+                np.matmul((seen * curvature[part, np.newaxis]).T, seen, out=sums[task])
+        else:
+            for tasks, places, inside in self._alike:
+                step = max(1, _CACHED_ELEMENTS // (places.shape[1] * p))
+                for start in range(0, len(tasks), step):
+                    part = slice(start, start + step)
+                    seen = scores[places[part] if self.rows_in_order else self.rows[places[part]]]
+                    weighted = seen * (curvature[places[part]] * inside[part])[:, :, np.newaxis]
+                    sums[tasks[part]] = np.swapaxes(weighted, 1, 2) @ seen
         return sums
+
+    @cached_property
+    def _alike(self) -> list[tuple[NDArray, NDArray, NDArray]]:
+        """Tasks of nearly equal length together: (tasks, places (m, length) of their observations, which are there).
+
+        Padded to the longest one, so that a batch of small products does for all of them.
+        """
+        lengths = np.diff(self.offsets)
+        kinds = np.floor(np.log(lengths) / np.log(_ALIKE)).astype(int)
+        groups = []
+        for kind in np.unique(kinds):
+            tasks = np.flatnonzero(kinds == kind)
+            steps = np.arange(lengths[tasks].max(), dtype=self.offsets.dtype)
+            inside = steps < lengths[tasks, np.newaxis]
+            groups.append((tasks, np.where(inside, self.offsets[tasks, np.newaxis] + steps, 0), inside))
+        return groups
 
 
 Observations = MatrixObservations | ListedObservations
