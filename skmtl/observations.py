@@ -287,10 +287,10 @@ class ListedObservations:
         p, scores = pairs.p, pairs.scores
         sums = np.empty((self.n_tasks, p, p))
         if self._are_equally_long:
-            for tasks, part in self._batches(p):
-                seen = self._seen(scores, part).reshape(tasks.stop - tasks.start, self._length, p)
+            for batch, part in self._batches(p):
+                seen = self._seen(scores, part).reshape(batch.stop - batch.start, self._length, p)
                 weighted = seen * curvature[part].reshape(-1, self._length, 1)
-                np.matmul(np.swapaxes(weighted, 1, 2), seen, out=sums[tasks])
+                np.matmul(np.swapaxes(weighted, 1, 2), seen, out=sums[batch])
         elif self._has_long_tasks:
             for task, part in self._one_by_one():
                 seen = self._seen(scores, part)
@@ -299,10 +299,11 @@ class ListedObservations:
             for tasks, places, inside in self._alike:
                 step = max(1, _CACHED_ELEMENTS // (places.shape[1] * p))
                 for start in range(0, len(tasks), step):
-                    part = slice(start, start + step)
-                    seen = scores[places[part] if self.rows_in_order else self.rows[places[part]]]
-                    weighted = seen * (curvature[places[part]] * inside[part])[:, :, np.newaxis]
-                    sums[tasks[part]] = np.swapaxes(weighted, 1, 2) @ seen
+                    here = slice(start, start + step)
+                    at = places[here]
+                    seen = scores[at if self.rows_in_order else self.rows[at]]
+                    weighted = seen * (curvature[at] * inside[here])[:, :, np.newaxis]
+                    sums[tasks[here]] = np.swapaxes(weighted, 1, 2) @ seen
         return sums
 
     @cached_property

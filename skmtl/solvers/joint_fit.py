@@ -202,7 +202,9 @@ class _Solver:
             return np.zeros(self.data.n_features)
         if self.moments is not None:
             return self.moments.centred()[0]
-        return X.centre if X.X is self.data.X and X.centre is not None else column_means(self.data.X, self.data.row_weights)
+        if X.X is self.data.X and X.centre is not None:
+            return X.centre
+        return column_means(self.data.X, self.data.row_weights)
 
     def _solve_ridge(self, scale_targets: ScaleTargets, alpha_own: float | NDArray | None, **options: Any) -> _Round:
         alpha, alpha_common = self.strengths.alpha, self.strengths.alpha_common
