@@ -88,7 +88,7 @@ class Block:
         for piece in self.chunks():
             part = self.part(piece)
             value, gradient, curvature[piece] = self.loss.evaluate(part.y, raw[piece])
-            values += self.observations.sums_of_part(part.weighted(value), piece)
+            self.observations.add_task_sums(values, part.weighted(value), piece)
             slope[piece] = part.weighted(gradient)
         return values, slope, curvature
 

@@ -114,9 +114,9 @@ class MatrixObservations:
         """Sum of one value per observation over the rows of each task, shape (n_tasks,)."""
         return values.sum(axis=0)
 
-    def sums_of_part(self, values: NDArray, part: slice) -> NDArray:
-        """As `task_sums`, of some of the observations only."""
-        return values.sum(axis=0)
+    def add_task_sums(self, sums: NDArray, values: NDArray, part: slice) -> None:
+        """Add the `task_sums` of some of the observations."""
+        sums += values.sum(axis=0)
 
     def factor_sums(self, values: NDArray, scores: NDArray) -> NDArray:
         """``values.T @ scores``, shape (n_tasks * n_outputs, p)."""
@@ -223,8 +223,9 @@ class ListedObservations:
     def task_sums(self, values: NDArray) -> NDArray:
         return np.add.reduceat(values, self.offsets[:-1])
 
-    def sums_of_part(self, values: NDArray, part: slice) -> NDArray:
-        return np.bincount(self.tasks[part], weights=values, minlength=self.n_tasks)
+    def add_task_sums(self, sums: NDArray, values: NDArray, part: slice) -> None:
+        tasks = slice(self.tasks[part.start], self.tasks[part.start + len(values) - 1] + 1)
+        sums[tasks] += np.add.reduceat(values, np.maximum(self.offsets[tasks] - part.start, 0))
 
     def factor_sums(self, values: NDArray, scores: NDArray) -> NDArray:
         if self._are_equally_long and self.rows_in_order:
@@ -257,7 +258,10 @@ class ListedObservations:
                 continue
             # Products of two sparse matrices are slow, a dense right side is filled for a few tasks at a time.
             for tasks in task_batches(self.n_tasks):
-                sums[:, tasks, output] = X.transposed_times(matrix[tasks].toarray().T)
+                part = slice(self.offsets[tasks.start], self.offsets[tasks.stop])
+                dense = np.zeros((self.n_rows, tasks.stop - tasks.start))
+                dense[self.rows[part], self.tasks[part] - tasks.start] = v[part]
+                sums[:, tasks, output] = X.transposed_times(dense)
         return sums.reshape(X.shape[1], -1)
 
     def coefficient_raw(self, X: Any, coef: NDArray) -> NDArray:

@@ -176,18 +176,18 @@ def restore(formulation: Formulation, point: Point, n_columns: int) -> Solution:
             own = -problem.coefficient_gradient(point.slopes) / formulation.alpha_own
         else:
             own = point.own * problem.penalties.own_factor
-        coef = coef + own
+        coef += own
     if formulation.compressed is not None:
         intercepts = formulation.compressed.intercepts(coef) * formulation.intercept_scales
     else:
         intercepts = point.intercepts * formulation.intercept_scales
         if problem.X.centre is not None:
-            intercepts = intercepts - problem.X.centre @ (coef * formulation.output_scales)
+            intercepts = intercepts - (problem.X.centre @ coef) * formulation.output_scales
     if formulation.directions is not None:
         basis, coef = formulation.directions @ basis, formulation.directions @ coef
         own = None if own is None else formulation.directions @ own
         common = None if common is None else formulation.directions @ common
-        intercepts = intercepts - formulation.centre @ (coef * formulation.output_scales)
+        intercepts = intercepts - (formulation.centre @ coef) * formulation.output_scales
     for block in problem.blocks:
         if block.observations.n_outputs > 1:
             # Softmax does not see the mean of a task's intercepts.
@@ -202,18 +202,21 @@ def restore(formulation: Formulation, point: Point, n_columns: int) -> Solution:
     factors[:k, formulation.order] = (point.factors[:, :k] * signs * formulation.output_scales[:, np.newaxis]).T
 
     def in_order(columns: NDArray) -> NDArray:
+        if np.all(np.diff(formulation.order) > 0):
+            return columns
         result = np.empty_like(columns)
         result[..., formulation.order] = columns
         return result
 
     if common is not None and np.ptp(formulation.scales) == 0:
         common = common * formulation.scales[0]
+    coef *= formulation.output_scales
     return Solution(
         basis=padded_basis,
         factors=factors,
         common=common,
         own=None if own is None else in_order(own * formulation.output_scales),
-        coef=in_order(coef * formulation.output_scales),
+        coef=in_order(coef),
         intercept=in_order(intercepts),
         target_scale=formulation.scales,
         objective=point.value,
