@@ -24,7 +24,7 @@ from skmtl.tasks import TaskData
 #: Dense tables of fewer elements than this are multiplied faster than threads are woken.
 _FEW_ELEMENTS = 1 << 21
 #: Where observations are listed, only products with an X beyond this are worth threads.
-_MANY_ELEMENTS = 1 << 25
+_MANY_ELEMENTS = 1 << 23
 
 _lock = threading.Lock()
 _fits_inside = 0
