@@ -70,9 +70,14 @@ class Space:
     factor_prior: tuple | None
 
     @property
+    def chooses_prior(self) -> bool:
+        """Whether the search chooses the prior, at its end; in a grid a list of both is tried like any other list."""
+        return self.factor_prior is None or (len(set(self.factor_prior)) > 1 and not self.is_grid)
+
+    @property
     def priors(self) -> tuple:
-        """Priors that all candidates are tried under; a free choice is left to the end."""
-        return ("ridge",) if self.factor_prior is None else self.factor_prior
+        """Priors that all candidates are tried under; a choice is left to the end."""
+        return ("ridge",) if self.chooses_prior or self.factor_prior is None else self.factor_prior
 
     @property
     def is_grid(self) -> bool:

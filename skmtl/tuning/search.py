@@ -91,7 +91,7 @@ class _Walk:
         known = {candidate.parts for candidate in self.evaluation.outcomes}
         if not self._allows(parts) or parts in known:
             return
-        candidate = Candidate(None, np.inf, None, None, self.space.priors[-1] if "alpha" in parts else "ridge")
+        candidate = Candidate(None, np.inf, None, None, self.space.priors[0] if "alpha" in parts else "ridge")
         for name in [*parts, *(["n_components"] if "alpha" in parts else [])]:
             candidate = replace(candidate, **{name: self._near(name, self._alone(name) if near else self.first[name])})
         self.evaluation([candidate])
@@ -123,7 +123,7 @@ class _Walk:
     def try_prior(self) -> None:
         """Where it is free, put the best model with a shared part under a learned prior of its factors."""
         shared = [candidate for candidate in self.evaluation.outcomes if candidate.has_shared]
-        if self.space.factor_prior is not None or not shared:
+        if not self.space.chooses_prior or not shared:
             return
         candidate = replace(self.evaluation.best(shared), factor_prior="learned")
         self.evaluation([candidate])
