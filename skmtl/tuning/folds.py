@@ -173,6 +173,7 @@ class Fold:
             max_iter=_MAX_ITER,
             tol=_TOLERANCE,
             start=self._start(candidate),
+            certified=False,
         )
         if candidate.factor_prior == "learned" and solution.rank:
             solution = self._with_prior(candidate, solution)
