@@ -11,8 +11,8 @@ import numpy as np
 
 #: The value of a parameter that cross-validation shall choose.
 AUTO = "auto"
-#: Strengths lie on a lattice of half octaves, down to this share of the largest that does anything.
-_STEPS_PER_OCTAVE = 2
+#: Strengths lie on a lattice of quarter octaves, down to this share of the largest that does anything.
+_STEPS_PER_OCTAVE = 4
 _N_OCTAVES = 20
 #: Ranks are tried one by one up to here, then in steps of a sixth.
 _EVERY_RANK = 12

@@ -17,7 +17,7 @@ from skmtl.tuning.candidates import Candidate
 from skmtl.tuning.folds import Fold, keeps_data
 
 #: Share of a score below which two candidates are alike.
-_NEGLIGIBLE = 1e-4
+_NEGLIGIBLE = 2e-4
 
 #: Score of a fold's solution, and of its tasks (n_tasks,), by its position among the folds: greater is better.
 Scorer = Callable[[int, Solution], tuple[float, NDArray]]
@@ -78,6 +78,11 @@ class Evaluation:
             if np.isnan(scores).all():
                 raise ValueError("scoring gives NaN on every fold, which tells no candidate from another.")
             self.outcomes[candidate] = Outcome(candidate, scores, task_scores, fit_seconds, score_seconds)
+
+    @property
+    def training_share(self) -> float:
+        """Share of the targets that a fold trains on, on average."""
+        return float(np.mean([fold.training_share for fold in self.folds]))
 
     def mean(self, candidate: Candidate) -> float:
         return self.outcomes[candidate].mean
