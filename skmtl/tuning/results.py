@@ -33,8 +33,8 @@ def choose(evaluation: Evaluation, one_standard_error: bool) -> Candidate:
     by_parts: dict[frozenset, list[Candidate]] = {}
     for candidate in evaluation.outcomes:
         by_parts.setdefault(candidate.parts, []).append(candidate)
-    near = [evaluation.best(alike) for alike in by_parts.values()]
-    near = [one for one in near if one == best or evaluation.is_close(one, best, _WORTH)]
+    others = [evaluation.best(alike) for parts, alike in by_parts.items() if parts != best.parts]
+    near = [best, *(one for one in others if evaluation.is_close(one, best, _WORTH))]
     return min(near, key=lambda candidate: candidate.simplicity)
 
 
