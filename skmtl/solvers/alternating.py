@@ -85,15 +85,20 @@ class Prepared:
         Of the loss in W at the null model.
     null : Point
         The model with intercepts only.
+    curvature : Preconditioner, optional
+        Where it is known.
     """
 
     formulation: Formulation
     gradient: NDArray
     null: Point
+    curvature: Preconditioner | None = None
 
     @cached_property
     def preconditioner(self) -> Preconditioner:
         """Made when it is first asked for: proximal steps do without."""
+        if self.curvature is not None:
+            return self.curvature
         return curvature_preconditioner(self.formulation.problem, self.null)
 
     @property

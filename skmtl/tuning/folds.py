@@ -29,6 +29,7 @@ from skmtl.solvers import (
     merge_solutions,
     prepare,
     solve_prepared,
+    squared_errors,
     with_learned_prior,
     with_noise,
 )
@@ -147,8 +148,10 @@ class Fold:
         scales: NDArray,
         options: FitOptions,
         moments: Moments | None,
+        test_moments: Moments | None,
     ):
         self._data, self.train_rows, self._options, self._moments = data, train_rows, options, moments
+        self._scales, self._test_moments = scales, test_moments
         self.number, self.test_rows = number, test_rows
         self.tasks = _trainable(data, train_rows)
         judged = self.tasks[_n_targets(data, test_rows)[self.tasks] > 0]
@@ -213,6 +216,10 @@ class Fold:
 
     def task_losses(self, solution: Solution, n_tasks: int) -> tuple[NDArray, NDArray]:
         """Sums of held-out losses and of weights of every task, zero for tasks that are not judged here."""
+        if self._test_moments is not None:
+            weights = np.ones(n_tasks) if self._data.task_weights is None else self._data.task_weights
+            means = squared_errors(self._test_moments, solution) / self._test_moments.total
+            return 0.5 * weights * means / self._scales**2, weights
         sums, weights = np.zeros(n_tasks), np.zeros(n_tasks)
         if self.held_out is not None:
             judged = self.held_out.task_sums(self.held_out.losses(solution), len(self._judged))
@@ -249,7 +256,7 @@ class Fold:
             for known in [known for known in self._prepared if (known[1] is None) == (key[1] is None)]:
                 del self._prepared[known]
             options, scales = self._options, self._options.scale_targets
-            self._prepared[key] = prepare(
+            prepared = prepare(
                 formulate(
                     self._training_data(),
                     1.0,
@@ -260,6 +267,11 @@ class Fold:
                     self._moments,
                 )
             )
+            if self._moments is not None and candidate.alpha_own is not None:
+                # One decomposition serves all strengths of own parts.
+                plain = self._prepare(replace(candidate, alpha_own=None)).preconditioner
+                prepared = replace(prepared, curvature=plain.relieved(candidate.alpha_own))
+            self._prepared[key] = prepared
         return self._prepared[key]
 
     def _start(self, candidate: Candidate) -> Solution | None:
@@ -292,13 +304,16 @@ def make_folds(
     everyone = np.arange(len(data.tasks))
     total = complete_moments(data, options.fit_intercept) if complete else None
     for number, (train, test) in enumerate(pairs):
-        moments = None
+        moments = test_moments = None
         if total is not None:
             is_partition = len(train) + len(test) == data.n_rows
             part = data.take(test if is_partition else train, everyone)
             moments = complete_moments(part, options.fit_intercept, total.origin)
-            moments = total - moments if is_partition else moments
-        fold = Fold(number, data, train, test, scales, options, moments)
+            if is_partition:
+                # Longer than wide, the test part is judged by its moments too.
+                test_moments = moments if len(test) > data.n_features else None
+                moments = total - moments
+        fold = Fold(number, data, train, test, scales, options, moments, test_moments)
         if fold.held_out is not None:
             folds.append(fold)
     if not folds:

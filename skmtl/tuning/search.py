@@ -118,7 +118,7 @@ class _Walk:
         best = self.evaluation.best(shared)
         candidate = replace(best, factor_prior="learned")
         self.evaluation([candidate])
-        if not self.space.is_grid and not self._falls(candidate, best):
+        if not self.space.is_grid and self.evaluation.best([best, candidate]) == candidate:
             # A learned prior shrinks by itself, so that another strength may now be the best. Useless components
             # cost little under it: it is no judge of the rank.
             self._line(candidate, "alpha", _WIDE["alpha"])
