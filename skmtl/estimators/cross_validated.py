@@ -92,15 +92,21 @@ or (where X is one) a dict, default=None
         scales = natural_scales(data, options)
         scorer = None if self.scoring is None else self._fold_scorer(data, given, [given_splits[k][1] for k in kept])
         seen = data if scorer is not None else _in_row_space(data, self.fit_intercept)
-        evaluation = Evaluation(seen, make_folds(seen, splits, scales.target, options), scorer, self.n_jobs)
         space = Space(**{name: as_values(getattr(self, name)) for name in TUNED})
+        is_race = not space.is_grid and not self.one_standard_error
+
+        def folds_of(scales: Scales, options: FitOptions) -> Evaluation:
+            folds = make_folds(seen, splits, scales.target, options)
+            return Evaluation(seen, folds, scorer, self.n_jobs, is_race)
+
+        evaluation = folds_of(scales, options)
         search(evaluation, space, scales)
         if options.scale_targets == "residual" and any(task.kind == "regression" for task in data.tasks):
             best = choose(evaluation, self.one_standard_error)
             options, near, scales = self._rescaled(data, best, scales, options, evaluation.training_share)
             alone = [one for one in evaluation.outcomes if _is_independent(one)]
             alone = [evaluation.best(alone)] if alone else []
-            evaluation = Evaluation(seen, make_folds(seen, splits, scales.target, options), scorer, self.n_jobs)
+            evaluation = folds_of(scales, options)
             search_near(evaluation, space, scales, near)
             evaluation(alone)
         search_near(evaluation, space, scales, choose(evaluation, self.one_standard_error))

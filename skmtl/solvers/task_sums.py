@@ -71,7 +71,12 @@ def squared_errors(moments: Moments, solution: Solution) -> NDArray:
     """Sum over the rows that `moments` stand for of every task's squared errors, (n_tasks,)."""
     x_mean, y_mean, gram, cross, squares = moments.centred()
     coef = solution.coef
-    spread = squares - 2.0 * np.sum(coef * cross, axis=0) + np.sum(coef * (gram @ coef), axis=0)
+    if solution.own is None and solution.common is None:
+        k = solution.rank
+        through = (gram @ solution.basis[:, :k]) @ solution.factors[:k]
+    else:
+        through = gram @ coef
+    spread = squares + np.einsum("ij,ij->j", coef, through - 2.0 * cross)
     return np.maximum(spread, 0.0) + moments.total * (y_mean - x_mean @ coef - solution.intercept) ** 2
 
 

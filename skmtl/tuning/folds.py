@@ -34,6 +34,7 @@ from skmtl.solvers import (
     with_noise,
 )
 from skmtl.solvers.build import ScaleTargets, make_blocks, output_order
+from skmtl.solvers.preconditioner import Preconditioner
 from skmtl.tasks import TaskData
 from skmtl.tuning.candidates import Candidate
 
@@ -164,6 +165,7 @@ class Fold:
             self.held_out = HeldOut(data.take(test_rows, judged), columns, scales[judged])
         self._prepared: dict[tuple, Prepared] = {}
         self._training: TaskData | None = None
+        self._curvature: Preconditioner | None = None
         self._starts: dict[Candidate, Solution] = {}
 
     @property
@@ -267,25 +269,31 @@ class Fold:
                     self._moments,
                 )
             )
-            if self._moments is not None and candidate.alpha_own is not None:
-                # One decomposition serves all strengths of own parts.
-                plain = self._prepare(replace(candidate, alpha_own=None)).preconditioner
-                prepared = replace(prepared, curvature=plain.relieved(candidate.alpha_own))
-            self._prepared[key] = prepared
+            self._prepared[key] = self._with_curvature(prepared, candidate)
         return self._prepared[key]
 
+    def _with_curvature(self, prepared: Prepared, candidate: Candidate) -> Prepared:
+        """Complete targets have one curvature, which own parts relieve: one decomposition serves all candidates."""
+        if self._moments is None:
+            return prepared
+        if self._curvature is None:
+            plain = prepared if candidate.alpha_own is None else self._prepare(replace(candidate, alpha_own=None))
+            self._curvature = plain.preconditioner
+        own = candidate.alpha_own
+        return replace(prepared, curvature=self._curvature if own is None else self._curvature.relieved(own))
+
     def _start(self, candidate: Candidate) -> Solution | None:
-        """The fit of the nearest candidate of no higher rank: it can grow, and a weaker penalty lets it."""
+        """The fit of the nearest candidate, of which too many components are cut off and too few grow."""
 
         def distance(known: Candidate) -> float:
             parts = int((known.alpha_common is None) != (candidate.alpha_common is None))
             parts += int((known.alpha_own is None) != (candidate.alpha_own is None))
-            return abs(np.log(known.alpha / candidate.alpha)) + 3.0 * parts + abs(_rank(known) - _rank(candidate))
+            rank = _rank(known) - _rank(candidate)
+            return abs(np.log(known.alpha / candidate.alpha)) + 3.0 * parts + max(-rank, 0.5 * rank)
 
-        if not candidate.has_shared:
+        if not candidate.has_shared or not self._starts:
             return None
-        near = [known for known in self._starts if _rank(known) <= _rank(candidate)]
-        return self._starts[min(near, key=distance)] if near else None
+        return self._starts[min(self._starts, key=distance)]
 
 
 def make_folds(

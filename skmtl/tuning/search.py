@@ -212,11 +212,17 @@ class _Walk:
             vertex = self._vertex(tried, place)
             if vertex is None:
                 break
-            place = best_with(vertex)
+            beside = round(vertex)
+            if beside == place and name == "n_components":
+                # A neighbouring rank is another model, not the same up to a little.
+                beside += 1 if vertex > place else -1
+            if beside in tried:
+                break
+            place = best_with(beside)
         return tried[place]
 
-    def _vertex(self, tried: dict[int, Candidate], place: int) -> int | None:
-        """A place not tried yet, between the neighbours of the best, where the parabola through the three is highest."""
+    def _vertex(self, tried: dict[int, Candidate], place: int) -> float | None:
+        """Where the parabola through the best place and its neighbours is highest; None without two neighbours."""
         below, above = ([p for p in tried if (p - place) * side > 0] for side in (-1, 1))
         if not below or not above:
             return None
@@ -227,5 +233,4 @@ class _Walk:
             return None
         # Slopes of the two chords, at their middles; the vertex lies where the line through them is zero.
         middle = 0.5 * (x[:2] + x[1:])
-        vertex = round((rise * middle[1] + fall * middle[0]) / (rise + fall))
-        return vertex if vertex not in tried and x[0] < vertex < x[2] else None
+        return float(np.clip((rise * middle[1] + fall * middle[0]) / (rise + fall), x[0], x[2]))
