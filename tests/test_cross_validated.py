@@ -149,6 +149,25 @@ def test_a_learned_prior_is_taken_where_it_lowers_the_held_out_loss():
     np.testing.assert_allclose(model.coef_["task_0"], plain.coef_["task_0"])
 
 
+@pytest.mark.parametrize("priors", [["ridge", "learned"], ["learned", "ridge"]])
+def test_a_list_of_both_priors_is_a_free_choice(priors):
+    X, y = make_multitask(12, 10, 20, n_components=2, own_rows=True, random_state=0)
+    free = {"n_components": 2, "alpha_common": None, "alpha_own": None, "cv": 3}
+    listed, auto = (LowRankRegressorCV(factor_prior=prior, **free).fit(X, y) for prior in (priors, "auto"))
+    assert listed.cv_results_["params"] == auto.cv_results_["params"]
+    assert set(listed.cv_results_["param_factor_prior"]) == {"ridge", "learned"}
+
+
+def test_free_strengths_are_those_of_the_folds_times_their_share_of_the_rows_and_given_ones_stay():
+    X, y = make_multitask(60, 8, 4, random_state=1)
+    free = {"n_components": 2, "alpha_common": None, "alpha_own": 0.3, "factor_prior": "ridge", "guard": False}
+    model = LowRankRegressorCV(**free, cv=4).fit(X, y)
+    assert model.alpha_ == pytest.approx(0.75 * model.best_params_["alpha"])
+    assert model.alpha_own_ == 0.3
+    plain = LowRankRegressor(**model.best_params_ | {"alpha": model.alpha_}).fit(X, y)
+    np.testing.assert_allclose(model.coef_["task_0"], plain.coef_["task_0"])
+
+
 # Never behind independent or pooled models
 
 

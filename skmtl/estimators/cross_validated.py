@@ -92,19 +92,27 @@ or (where X is one) a dict, default=None
         scales = natural_scales(data, options)
         scorer = None if self.scoring is None else self._fold_scorer(data, given, [given_splits[k][1] for k in kept])
         seen = data if scorer is not None else _in_row_space(data, self.fit_intercept)
-        evaluation = Evaluation(seen, make_folds(seen, splits, scales.target, options), scorer, self.n_jobs)
         space = Space(**{name: as_values(getattr(self, name)) for name in TUNED})
+        is_race = not space.is_grid and not self.one_standard_error
+
+        def folds_of(scales: Scales, options: FitOptions) -> Evaluation:
+            folds = make_folds(seen, splits, scales.target, options)
+            return Evaluation(seen, folds, scorer, self.n_jobs, is_race)
+
+        evaluation = folds_of(scales, options)
         search(evaluation, space, scales)
         if options.scale_targets == "residual" and any(task.kind == "regression" for task in data.tasks):
             best = choose(evaluation, self.one_standard_error)
-            options, near, scales = self._rescaled(data, best, scales, options)
+            options, near, scales = self._rescaled(data, best, scales, options, evaluation.training_share)
             alone = [one for one in evaluation.outcomes if _is_independent(one)]
             alone = [evaluation.best(alone)] if alone else []
-            evaluation = Evaluation(seen, make_folds(seen, splits, scales.target, options), scorer, self.n_jobs)
+            evaluation = folds_of(scales, options)
             search_near(evaluation, space, scales, near)
             evaluation(alone)
+        search_near(evaluation, space, scales, choose(evaluation, self.one_standard_error))
         chosen = choose(evaluation, self.one_standard_error)
         guarded, alone_with = self._guarded(evaluation, chosen, given_splits, scales.target, options)
+        final, alone_with = (self._on_all_rows(one, evaluation.training_share) for one in (chosen, alone_with))
         outcomes = list(evaluation.outcomes.values())
         found = {
             "cv_results_": cv_results(outcomes, [task.name for task in data.tasks]),
@@ -113,21 +121,40 @@ or (where X is one) a dict, default=None
             "best_params_": chosen.as_dict(),
             "n_splits_": len(evaluation.folds),
             "guarded_": [data.tasks[t].name for t in guarded],
-            **{f"{name}_": value for name, value in chosen.as_dict().items()},
+            **{f"{name}_": value for name, value in final.as_dict().items()},
         }
         if not chosen.has_shared:
             found["n_components_"] = 0
-        solution = self._refit(data, chosen, guarded, alone_with, report) if self.refit else None
+        solution = self._refit(data, final, guarded, alone_with, report) if self.refit else None
         return solution, found
 
+    def _on_all_rows(self, candidate: Candidate | None, training_share: float) -> Candidate | None:
+        """The candidate as it is fitted on all rows: strengths that were chosen freely shrink with the training share.
+
+        The objective is a mean over rows. A prior counts as much as a given number of them, so that its strength in
+        the mean falls as rows are added: what was best on four fifths of them is too strong by a quarter.
+        """
+        if candidate is None:
+            return None
+        strengths = {name: getattr(candidate, name) for name in ("alpha", "alpha_common", "alpha_own")}
+        return replace(
+            candidate,
+            **{
+                name: strength * training_share
+                for name, strength in strengths.items()
+                if strength is not None and as_values(getattr(self, name)) is None
+            },
+        )
+
     def _rescaled(
-        self, data: TaskData, chosen: Candidate, scales: Scales, options: FitOptions
+        self, data: TaskData, chosen: Candidate, scales: Scales, options: FitOptions, training_share: float
     ) -> tuple[FitOptions, Candidate, Scales]:
         """What is tuned next under ``scale_targets="residual"``: the same model of targets in units of their noise.
 
         A loss r² times as large of coefficients r times as large goes with an `alpha` r times as large.
         """
-        residual = self._solve_at(data, None, **chosen.as_dict()).target_scale
+        final = self._on_all_rows(chosen, training_share)
+        residual = self._solve_at(data, None, **final.as_dict()).target_scale
         is_number = np.array([task.kind == "regression" for task in data.tasks])
         ratio = float(np.exp(np.mean(np.log(scales.target / residual)[is_number])))
         return (

@@ -73,7 +73,7 @@ class LowRankClassifierCV(LowRankModelCV, ClassifierMixin, BaseEstimator):
     factor_prior_ : {"ridge", "learned"}
         The chosen prior.
     alpha_, alpha_common_, alpha_own_ : float or None
-        The chosen strengths: ``alpha_`` infinite, or the others None, where the part is left out.
+        The strengths of the final fit: ``alpha_`` infinite, or the others None, where the part is left out.
     cv_results_ : dict
         As of :class:`~sklearn.model_selection.GridSearchCV`, one entry per candidate that was tried, and for
         every task ``mean_test_<task>`` and ``std_test_<task>``.
@@ -95,11 +95,12 @@ objective_, objective_path_, dual_gap_, convergence_, n_iter_, n_features_in_, f
     -----
     Independent models (own parts alone) and pooled models (a common part alone) are candidates too, so that the
     choice is not far behind either on any set of tasks. Simple models are tried first; a part is added where it
-    lowers the held-out loss, and every strength is narrowed down from coarse steps to half an octave. A task
+    lowers the held-out loss, and every strength is narrowed down by brackets and parabolas. A task
     whose training part in a fold has no target, or lacks one of its classes, sits out that fold.
 
-    The strengths belong to the final fit as they are: on all rows the best `alpha` is slightly smaller than on
-    the training part of a fold.
+    Strengths that were "auto" are multiplied by the share of the targets that a fold trains on before the final fit:
+    the objective is a mean over rows, in which a prior of a given weight counts the less the more rows there are.
+    `best_params_` are those of the folds, ``alpha_`` and the like those of the final fit.
 
     Examples
     --------

@@ -8,6 +8,7 @@ from skmtl.solvers.merging import merge_noise, merge_solutions, merge_spread
 from skmtl.solvers.new_tasks import fit_factors, fit_new_tasks
 from skmtl.solvers.predictive import standard_deviations
 from skmtl.solvers.solution import Convergence, Noise, Solution
+from skmtl.solvers.task_sums import squared_errors
 
 __all__ = [
     "Convergence",
@@ -28,6 +29,7 @@ __all__ = [
     "prepare",
     "solve",
     "solve_prepared",
+    "squared_errors",
     "standard_deviations",
     "with_learned_prior",
     "with_noise",

@@ -46,6 +46,7 @@ _WEAKEST = 1e-11
 #: No promise of a decrease below this share of the objective can be told from rounding.
 _ROUNDING = 1e-15
 _CLOSED = "The duality gap is below tol: no model of any rank is better."
+_NOT_CERTIFIED = "The basis is stationary; no duality gap was asked for."
 
 Report = Callable[[int, float, float], None]
 
@@ -59,6 +60,7 @@ class Settings:
     first_rank: int
     tol: float
     max_iter: int
+    certified: bool = True
 
 
 @dataclass(frozen=True)
@@ -83,15 +85,20 @@ class Prepared:
         Of the loss in W at the null model.
     null : Point
         The model with intercepts only.
+    curvature : Preconditioner, optional
+        Where it is known.
     """
 
     formulation: Formulation
     gradient: NDArray
     null: Point
+    curvature: Preconditioner | None = None
 
     @cached_property
     def preconditioner(self) -> Preconditioner:
         """Made when it is first asked for: proximal steps do without."""
+        if self.curvature is not None:
+            return self.curvature
         return curvature_preconditioner(self.formulation.problem, self.null)
 
     @property
@@ -164,9 +171,15 @@ def solve_prepared(
     start: Solution | None = None,
     n_jobs: int | None = None,
     report: Report | None = None,
+    certified: bool = True,
 ) -> Solution:
-    """As `solve`, on data made ready; `alpha_common` is None exactly where it was None there."""
+    """As `solve`, on data made ready; `alpha_common` is None exactly where it was None there.
+
+    Without `certified`, the duality gap of a fit that has all its components is not computed, which may cost more than
+    its steps.
+    """
     begun = _begin(prepared, n_components, alpha, alpha_common, max_iter, tol, n_init, random_state, start, report)
+    begun = replace(begun, settings=replace(begun.settings, certified=certified))
     return _run(begun, n_jobs, report)
 
 
@@ -344,6 +357,8 @@ def _descend(
     while True:
         point, decrement = lower(point, tolerance, settings.max_iter)
         scale = _scale(point.value, null.value)
+        if not settings.certified and point.n_free >= settings.n_components:
+            return Descent(point, np.nan, path, decrement <= settings.tol * scale, _NOT_CERTIFIED)
         gap, outside = np.inf, None
         if settings.is_limiting and point.n_free >= settings.n_components:
             gap, outside = _certificate(problem, point, 0)

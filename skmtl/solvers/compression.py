@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,6 +135,19 @@ class Moments:
             self.squares - other.squares,
         )
 
+    def orthogonal_rows(self, fit_intercept: bool) -> tuple[NDArray, NDArray, NDArray]:
+        """Orthogonal rows that stand for all, their targets, and their squared lengths; kept, as own parts ask again."""
+        if fit_intercept not in self._orthogonal:
+            gram, cross = self.centred()[2:4] if fit_intercept else (self.gram, self.cross)
+            rows, targets = _factor_moments(gram[np.newaxis], cross[np.newaxis])
+            values, vectors = np.linalg.eigh(rows[0] @ rows[0].T)
+            self._orthogonal[fit_intercept] = vectors.T @ rows[0], vectors.T @ targets[0], np.maximum(values, 0.0)
+        return self._orthogonal[fit_intercept]
+
+    @cached_property
+    def _orthogonal(self) -> dict[bool, tuple[NDArray, NDArray, NDArray]]:
+        return {}
+
     @property
     def cancels(self) -> bool:
         """Whether some column has a variance that is small beside its square about the origin."""
@@ -197,15 +211,17 @@ def compress_complete(
         deviations = np.where(deviations > 1e-12 * np.abs(means), deviations, 1.0)
         scales = regression_scale(scale_targets, np.arange(n_tasks), deviations, np.nan if pool_scales else None)
     per_task = (np.ones(n_tasks) if data.task_weights is None else data.task_weights) / total
-    rows, targets = _factor_moments(gram[np.newaxis], (cross / scales)[np.newaxis])
-    rows, targets = rows[0], targets[0]
+    if penalties.has_own:
+        rows, targets, values = moments.orthogonal_rows(fit_intercept)
+        targets = targets / scales
+    else:
+        tables = _factor_moments(gram[np.newaxis], (cross / scales)[np.newaxis])
+        rows, targets = tables[0][0], tables[1][0]
     constant = 0.5 * float(np.sum(per_task * np.maximum(squares / scales**2 - np.sum(targets**2, axis=0), 0.0)))
     weights: NDArray | float = float(per_task[0])
     if penalties.has_own:
-        values, vectors = np.linalg.eigh(rows @ rows.T)
-        rows, targets = vectors.T @ rows, vectors.T @ targets
         # 1 where a strength is infinite.
-        damping = 1.0 / (1.0 + np.maximum(values, 0.0)[:, np.newaxis] * (per_task / penalties.own))
+        damping = 1.0 / (1.0 + values[:, np.newaxis] * (per_task / penalties.own))
         if np.all(per_task == per_task[0]) and np.ndim(penalties.own) == 0:
             root = np.sqrt(damping[:, :1])
             rows, targets = rows * root, targets * root

@@ -67,6 +67,19 @@ def sums_of_moments(moments: Moments, solution: Solution, fit_intercept: bool) -
     )
 
 
+def squared_errors(moments: Moments, solution: Solution) -> NDArray:
+    """Sum over the rows that `moments` stand for of every task's squared errors, (n_tasks,)."""
+    x_mean, y_mean, gram, cross, squares = moments.centred()
+    coef = solution.coef
+    if solution.own is None and solution.common is None:
+        k = solution.rank
+        through = (gram @ solution.basis[:, :k]) @ solution.factors[:k]
+    else:
+        through = gram @ coef
+    spread = squares + np.einsum("ij,ij->j", coef, through - 2.0 * cross)
+    return np.maximum(spread, 0.0) + moments.total * (y_mean - x_mean @ coef - solution.intercept) ** 2
+
+
 def sums_of_data(
     data: TaskData, solution: Solution, fit_intercept: bool, formulation: Formulation | None = None
 ) -> TaskSums | None:

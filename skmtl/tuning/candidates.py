@@ -11,8 +11,8 @@ import numpy as np
 
 #: The value of a parameter that cross-validation shall choose.
 AUTO = "auto"
-#: Strengths lie on a lattice of half octaves, down to this share of the largest that does anything.
-_STEPS_PER_OCTAVE = 2
+#: Strengths lie on a lattice of quarter octaves, down to this share of the largest that does anything.
+_STEPS_PER_OCTAVE = 4
 _N_OCTAVES = 20
 #: Ranks are tried one by one up to here, then in steps of a sixth.
 _EVERY_RANK = 12
@@ -47,7 +47,7 @@ class Candidate:
         parts = self.has_shared + 2 * (self.alpha_own is not None) + (self.alpha_common is not None)
         rank = np.inf if self.n_components is None else self.n_components
         strengths = [self.alpha, self.alpha_common or np.inf, self.alpha_own or np.inf]
-        return (parts, rank if self.has_shared else 0, *(-strength for strength in strengths), self.factor_prior)
+        return (parts, rank if self.has_shared else 0, *(-strength for strength in strengths), self.factor_prior != "ridge")
 
     def as_dict(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
@@ -70,9 +70,14 @@ class Space:
     factor_prior: tuple | None
 
     @property
+    def chooses_prior(self) -> bool:
+        """Whether the search chooses the prior, at its end; in a grid a list of both is tried like any other list."""
+        return self.factor_prior is None or (len(set(self.factor_prior)) > 1 and not self.is_grid)
+
+    @property
     def priors(self) -> tuple:
-        """Priors that all candidates are tried under; a free choice is left to the end."""
-        return ("ridge",) if self.factor_prior is None else self.factor_prior
+        """Priors that all candidates are tried under; a choice is left to the end."""
+        return ("ridge",) if self.chooses_prior or self.factor_prior is None else self.factor_prior
 
     @property
     def is_grid(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -16,11 +16,18 @@ from skmtl.tasks import TaskData
 from skmtl.tuning.candidates import Candidate
 from skmtl.tuning.folds import Fold, keeps_data
 
+#: Folds, as a share of all and at least, on which a candidate may fall behind.
+_FIRST_SHARE, _N_FIRST = 0.4, 2
+#: It does where its tasks' scores are lower than those of the best so far by this many standard errors, on at least
+#: so many judgements of a task.
+_BEHIND, _N_JUDGED = 3.0, 12
 #: Share of a score below which two candidates are alike.
-_NEGLIGIBLE = 1e-4
+_NEGLIGIBLE = 2e-4
 
 #: Score of a fold's solution, and of its tasks (n_tasks,), by its position among the folds: greater is better.
 Scorer = Callable[[int, Solution], tuple[float, NDArray]]
+#: Score of a fold, of its tasks, seconds of fit and score.
+Result = tuple[float, NDArray, float, float]
 
 
 @dataclass(frozen=True)
@@ -30,10 +37,15 @@ class Outcome:
     Attributes
     ----------
     scores : ndarray of shape (n_folds,)
-        NaN where a fold judges no task.
+        NaN where a fold judges no task, and for folds that were left out.
     task_scores : ndarray of shape (n_folds, n_tasks)
         NaN where a task is not judged.
     fit_seconds, score_seconds : ndarrays of shape (n_folds,)
+    mean : float
+        Mean score. Of a candidate that fell behind, it is the mean score of the best one then, less what it fell behind
+        on the folds that it was fitted on.
+    is_complete : bool
+        Whether it was fitted on all folds.
     """
 
     candidate: Candidate
@@ -41,10 +53,8 @@ class Outcome:
     task_scores: NDArray
     fit_seconds: NDArray
     score_seconds: NDArray
-
-    @property
-    def mean(self) -> float:
-        return float(np.nanmean(self.scores))
+    mean: float
+    is_complete: bool = True
 
 
 class Evaluation:
@@ -58,26 +68,75 @@ class Evaluation:
         None: minus the mean held-out loss, in the units of the objective.
     n_jobs : int or None
         Folds worked on at a time, in threads.
+    is_race : bool
+        Whether a candidate that falls clearly behind the best so far on the first folds is not fitted on the others.
     """
 
-    def __init__(self, data: TaskData, folds: Sequence[Fold], scorer: Scorer | None = None, n_jobs: int | None = None):
+    def __init__(
+        self,
+        data: TaskData,
+        folds: Sequence[Fold],
+        scorer: Scorer | None = None,
+        n_jobs: int | None = None,
+        is_race: bool = False,
+    ):
         self.data, self.folds, self.scorer, self.n_jobs = data, folds, scorer, n_jobs
+        self._n_first = max(_N_FIRST, int(np.ceil(_FIRST_SHARE * len(folds)))) if is_race else len(folds)
         self.outcomes: dict[Candidate, Outcome] = {}
         self._keeps_data = keeps_data(data, len(folds))
 
     def __call__(self, candidates: Sequence[Candidate]) -> None:
         """Evaluate those that are not known yet, in the given order on every fold."""
         new = [candidate for candidate in dict.fromkeys(candidates) if candidate not in self.outcomes]
-        if not new:
+        if not self.outcomes or self._n_first >= len(self.folds):
+            whole = self._on_folds(new, range(len(self.folds)))
+            self.outcomes |= {candidate: self._outcome(candidate, results) for candidate, results in zip(new, whole)}
             return
+        for candidate in new:
+            best = self.outcomes[self.best()]
+            (first,) = self._on_folds([candidate], range(self._n_first))
+            mean = self._behind(first, best)
+            if mean is None:
+                (rest,) = self._on_folds([candidate], range(self._n_first, len(self.folds)))
+                self.outcomes[candidate] = self._outcome(candidate, [*first, *rest])
+            else:
+                outcome = self._outcome(candidate, [*first, *[None] * (len(self.folds) - self._n_first)])
+                self.outcomes[candidate] = replace(outcome, mean=mean, is_complete=False)
+
+    def _on_folds(self, candidates: Sequence[Candidate], places: Sequence[int]) -> list[list[Result]]:
+        """Results by candidate and fold."""
         by_fold = Parallel(n_jobs=self.n_jobs, prefer="threads")(
-            delayed(self._on_fold)(place, new) for place in range(len(self.folds))
+            delayed(self._on_fold)(place, candidates) for place in places
         )
-        for candidate, results in zip(new, zip(*by_fold, strict=True), strict=True):
-            scores, task_scores, fit_seconds, score_seconds = map(np.array, zip(*results, strict=True))
-            if np.isnan(scores).all():
-                raise ValueError("scoring gives NaN on every fold, which tells no candidate from another.")
-            self.outcomes[candidate] = Outcome(candidate, scores, task_scores, fit_seconds, score_seconds)
+        return [list(results) for results in zip(*by_fold, strict=True)]
+
+    def _outcome(self, candidate: Candidate, results: Sequence[Result | None]) -> Outcome:
+        left_out = np.nan, np.full(len(self.data.tasks), np.nan), np.nan, np.nan
+        scores, task_scores, fit_seconds, score_seconds = map(
+            np.array, zip(*(left_out if one is None else one for one in results), strict=True)
+        )
+        if np.isnan(scores).all():
+            raise ValueError("scoring gives NaN on every fold, which tells no candidate from another.")
+        return Outcome(candidate, scores, task_scores, fit_seconds, score_seconds, float(np.nanmean(scores)))
+
+    def _behind(self, first: Sequence[Result], best: Outcome) -> float | None:
+        """Mean score of a candidate that fell behind the best on the first folds; None where it may still win."""
+        n_first = len(first)
+        difference = np.array([score for score, *_ in first]) - best.scores[:n_first]
+        by_task = np.array([tasks for _, tasks, *_ in first]) - best.task_scores[:n_first]
+        judged = ~np.isnan(by_task)
+        if np.isnan(difference).any() or judged.sum() < _N_JUDGED:
+            return None
+        # Each fold's tasks say how sure its difference is.
+        squares = [np.var(row[seen]) / seen.sum() for row, seen in zip(by_task, judged, strict=True) if seen.any()]
+        is_behind = difference.max() < 0 and difference.sum() < -_BEHIND * np.sqrt(np.sum(squares))
+        mean = best.mean + float(difference.mean())
+        return mean if is_behind and self.is_better(best.mean, mean) else None
+
+    @property
+    def training_share(self) -> float:
+        """Share of the targets that a fold trains on, on average."""
+        return float(np.mean([fold.training_share for fold in self.folds]))
 
     def mean(self, candidate: Candidate) -> float:
         return self.outcomes[candidate].mean
@@ -113,7 +172,7 @@ class Evaluation:
 
         return Parallel(n_jobs=self.n_jobs, prefer="threads")(delayed(on_fold)(fold) for fold in self.folds)
 
-    def _on_fold(self, place: int, candidates: Sequence[Candidate]) -> list[tuple[float, NDArray, float, float]]:
+    def _on_fold(self, place: int, candidates: Sequence[Candidate]) -> list[Result]:
         fold, results = self.folds[place], []
         for candidate in candidates:
             began = perf_counter()

@@ -29,15 +29,17 @@ from skmtl.solvers import (
     merge_solutions,
     prepare,
     solve_prepared,
+    squared_errors,
     with_learned_prior,
     with_noise,
 )
 from skmtl.solvers.build import ScaleTargets, make_blocks, output_order
+from skmtl.solvers.preconditioner import Preconditioner
 from skmtl.tasks import TaskData
 from skmtl.tuning.candidates import Candidate
 
 #: A fit on a fold is as exact as held-out losses can tell.
-_TOLERANCE = 1e-4
+_TOLERANCE = 3e-4
 _MAX_ITER = 100
 #: Doubles of training data that all folds together keep between candidates.
 _KEPT_ELEMENTS = 1 << 27
@@ -147,8 +149,10 @@ class Fold:
         scales: NDArray,
         options: FitOptions,
         moments: Moments | None,
+        test_moments: Moments | None,
     ):
         self._data, self.train_rows, self._options, self._moments = data, train_rows, options, moments
+        self._scales, self._test_moments = scales, test_moments
         self.number, self.test_rows = number, test_rows
         self.tasks = _trainable(data, train_rows)
         judged = self.tasks[_n_targets(data, test_rows)[self.tasks] > 0]
@@ -161,7 +165,15 @@ class Fold:
             self.held_out = HeldOut(data.take(test_rows, judged), columns, scales[judged])
         self._prepared: dict[tuple, Prepared] = {}
         self._training: TaskData | None = None
+        self._curvature: Preconditioner | None = None
         self._starts: dict[Candidate, Solution] = {}
+
+    @property
+    def training_share(self) -> float:
+        """Share of the targets of the tasks fitted here that stands in the training part."""
+        everything = np.arange(self._data.n_rows)
+        trained, all_targets = (_n_targets(self._data, rows)[self.tasks] for rows in (self.train_rows, everything))
+        return float(trained.sum() / all_targets.sum())
 
     def fit(self, candidate: Candidate) -> Solution:
         """The candidate's model of the training part, its tasks being `tasks`."""
@@ -173,6 +185,7 @@ class Fold:
             max_iter=_MAX_ITER,
             tol=_TOLERANCE,
             start=self._start(candidate),
+            certified=False,
         )
         if candidate.factor_prior == "learned" and solution.rank:
             solution = self._with_prior(candidate, solution)
@@ -205,6 +218,10 @@ class Fold:
 
     def task_losses(self, solution: Solution, n_tasks: int) -> tuple[NDArray, NDArray]:
         """Sums of held-out losses and of weights of every task, zero for tasks that are not judged here."""
+        if self._test_moments is not None:
+            weights = np.ones(n_tasks) if self._data.task_weights is None else self._data.task_weights
+            means = squared_errors(self._test_moments, solution) / self._test_moments.total
+            return 0.5 * weights * means / self._scales**2, weights
         sums, weights = np.zeros(n_tasks), np.zeros(n_tasks)
         if self.held_out is not None:
             judged = self.held_out.task_sums(self.held_out.losses(solution), len(self._judged))
@@ -241,7 +258,7 @@ class Fold:
             for known in [known for known in self._prepared if (known[1] is None) == (key[1] is None)]:
                 del self._prepared[known]
             options, scales = self._options, self._options.scale_targets
-            self._prepared[key] = prepare(
+            prepared = prepare(
                 formulate(
                     self._training_data(),
                     1.0,
@@ -252,20 +269,31 @@ class Fold:
                     self._moments,
                 )
             )
+            self._prepared[key] = self._with_curvature(prepared, candidate)
         return self._prepared[key]
 
+    def _with_curvature(self, prepared: Prepared, candidate: Candidate) -> Prepared:
+        """Complete targets have one curvature, which own parts relieve: one decomposition serves all candidates."""
+        if self._moments is None:
+            return prepared
+        if self._curvature is None:
+            plain = prepared if candidate.alpha_own is None else self._prepare(replace(candidate, alpha_own=None))
+            self._curvature = plain.preconditioner
+        own = candidate.alpha_own
+        return replace(prepared, curvature=self._curvature if own is None else self._curvature.relieved(own))
+
     def _start(self, candidate: Candidate) -> Solution | None:
-        """The fit of the nearest candidate of no higher rank: it can grow, and a weaker penalty lets it."""
+        """The fit of the nearest candidate, of which too many components are cut off and too few grow."""
 
         def distance(known: Candidate) -> float:
             parts = int((known.alpha_common is None) != (candidate.alpha_common is None))
             parts += int((known.alpha_own is None) != (candidate.alpha_own is None))
-            return abs(np.log(known.alpha / candidate.alpha)) + 3.0 * parts + abs(_rank(known) - _rank(candidate))
+            rank = _rank(known) - _rank(candidate)
+            return abs(np.log(known.alpha / candidate.alpha)) + 3.0 * parts + max(-rank, 0.5 * rank)
 
-        if not candidate.has_shared:
+        if not candidate.has_shared or not self._starts:
             return None
-        near = [known for known in self._starts if _rank(known) <= _rank(candidate)]
-        return self._starts[min(near, key=distance)] if near else None
+        return self._starts[min(self._starts, key=distance)]
 
 
 def make_folds(
@@ -284,13 +312,16 @@ def make_folds(
     everyone = np.arange(len(data.tasks))
     total = complete_moments(data, options.fit_intercept) if complete else None
     for number, (train, test) in enumerate(pairs):
-        moments = None
+        moments = test_moments = None
         if total is not None:
             is_partition = len(train) + len(test) == data.n_rows
             part = data.take(test if is_partition else train, everyone)
             moments = complete_moments(part, options.fit_intercept, total.origin)
-            moments = total - moments if is_partition else moments
-        fold = Fold(number, data, train, test, scales, options, moments)
+            if is_partition:
+                # Longer than wide, the test part is judged by its moments too.
+                test_moments = moments if len(test) > data.n_features else None
+                moments = total - moments
+        fold = Fold(number, data, train, test, scales, options, moments, test_moments)
         if fold.held_out is not None:
             folds.append(fold)
     if not folds:

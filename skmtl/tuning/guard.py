@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from skmtl.evidence import Paired
 from skmtl.tuning.candidates import Candidate
 from skmtl.tuning.evaluation import Evaluation
 from skmtl.tuning.folds import Fold
@@ -32,13 +31,11 @@ def harmed_tasks(evaluation: Evaluation, joint: Candidate, alone: Candidate) -> 
            empirical Bayes rules. Journal of the American Statistical Association, 109(506), 674-685.
            :doi:`10.1080/01621459.2013.869224`
     """
-    pairs = paired_losses(evaluation, joint, alone)
-    known = np.flatnonzero([len(one.difference) > 1 for one in pairs])
+    n_rows, gain, variance = _gains(evaluation, joint, alone)
+    known = np.flatnonzero(n_rows > 1)
     if len(known) < 2:
         return np.empty(0, dtype=np.intp)
-    gain = np.array([pairs[t].difference.mean() for t in known])
-    n_rows = np.array([len(pairs[t].difference) for t in known])
-    variance = np.array([pairs[t].difference.var(ddof=1) for t in known])
+    n_rows, gain, variance = n_rows[known], gain[known], variance[known]
     # A task whose few rows happen to agree is not certain.
     error = np.sqrt(0.5 * _INFLATION * (variance + np.median(variance)) / n_rows)
     return known[_posterior_means(gain, error) < 0] if error.min() > 0 else known[gain < 0]
@@ -57,17 +54,17 @@ def _posterior_means(estimates: NDArray, errors: NDArray) -> NDArray:
     return posterior @ points
 
 
-def paired_losses(evaluation: Evaluation, joint: Candidate, alone: Candidate) -> list[Paired]:
-    """For every task, its held-out rows' losses under `alone` minus those under `joint`."""
+def _gains(evaluation: Evaluation, joint: Candidate, alone: Candidate) -> tuple[NDArray, NDArray, NDArray]:
+    """Number of held-out rows of every task, and mean and variance of their losses under `alone` minus under `joint`."""
 
     def on_fold(fold: Fold) -> tuple[NDArray, NDArray]:
         return fold.loss_differences(fold.fit(alone), fold.fit(joint))
 
     found = evaluation.on_folds(on_fold)
-    ratio = float(np.mean([len(fold.train_rows) / len(fold.test_rows) for fold in evaluation.folds]))
     tasks = np.concatenate([own for own, _ in found])
     differences = np.concatenate([difference for _, difference in found])
-    number = np.repeat(np.arange(len(found)), [len(own) for own, _ in found])
-    order = np.argsort(tasks, kind="stable")
-    cuts = np.searchsorted(tasks[order], np.arange(1, len(evaluation.data.tasks)))
-    return [Paired(rows, number[rows], differences[rows], ratio) for rows in np.split(order, cuts)]
+    n_tasks = len(evaluation.data.tasks)
+    n_rows = np.bincount(tasks, minlength=n_tasks)
+    means = np.bincount(tasks, differences, n_tasks) / np.maximum(n_rows, 1)
+    squares = np.bincount(tasks, (differences - means[tasks]) ** 2, n_tasks)
+    return n_rows, means, squares / np.maximum(n_rows - 1, 1)

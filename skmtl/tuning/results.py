@@ -31,10 +31,12 @@ def choose(evaluation: Evaluation, one_standard_error: bool) -> Candidate:
         near = [one for one in evaluation.outcomes if evaluation.mean(one) >= evaluation.mean(best) - error]
         return min(near, key=lambda candidate: candidate.simplicity)
     by_parts: dict[frozenset, list[Candidate]] = {}
-    for candidate in evaluation.outcomes:
+    for candidate, outcome in evaluation.outcomes.items():
+        if not outcome.is_complete:
+            continue
         by_parts.setdefault(candidate.parts, []).append(candidate)
-    near = [evaluation.best(alike) for alike in by_parts.values()]
-    near = [one for one in near if one == best or evaluation.is_close(one, best, _WORTH)]
+    others = [evaluation.best(alike) for parts, alike in by_parts.items() if parts != best.parts]
+    near = [best, *(one for one in others if evaluation.is_close(one, best, _WORTH))]
     return min(near, key=lambda candidate: candidate.simplicity)
 
 
@@ -51,7 +53,7 @@ def cv_results(outcomes: Sequence[Outcome], task_names: Sequence) -> dict[str, A
     results: dict[str, Any] = {}
     for what in ("fit", "score"):
         seconds = np.array([getattr(outcome, f"{what}_seconds") for outcome in outcomes])
-        results[f"mean_{what}_time"], results[f"std_{what}_time"] = seconds.mean(axis=1), seconds.std(axis=1)
+        results[f"mean_{what}_time"], results[f"std_{what}_time"] = np.nanmean(seconds, 1), np.nanstd(seconds, 1)
     for name in params[0]:
         column = np.ma.empty(len(params), dtype=object)
         column[:] = [one[name] for one in params]
@@ -59,7 +61,8 @@ def cv_results(outcomes: Sequence[Outcome], task_names: Sequence) -> dict[str, A
     results["params"] = params
     scores = np.array([outcome.scores for outcome in outcomes])
     results |= {f"split{fold}_test_score": column for fold, column in enumerate(scores.T)}
-    results["mean_test_score"], results["std_test_score"] = np.nanmean(scores, axis=1), np.nanstd(scores, axis=1)
+    results["mean_test_score"] = np.array([outcome.mean for outcome in outcomes])
+    results["std_test_score"] = np.nanstd(scores, axis=1)
     results["rank_test_score"] = rankdata(-results["mean_test_score"], method="min").astype(np.int32)
     means, deviations = _over_folds(np.array([outcome.task_scores for outcome in outcomes]))
     for t, task in enumerate(task_names):

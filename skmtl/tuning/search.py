@@ -1,15 +1,15 @@
-"""Successive narrowing: simple models first, parts added where they help, each strength by a shrinking pattern.
+"""Successive narrowing: simple models first, parts added where they help, each strength by brackets and parabolas.
 
 1. Independent models (own parts alone) and pooled ones (common part alone), each along its strength.
 2. The shared part: `alpha` and rank in turn, from a few components.
 3. A common part, then own parts, are put beside the best so far, from nearly absent to strong as long as the
-   held-out score rises; what has helped is tuned together with the rest.
+   held-out score rises; a part that helps may have taken over a component.
 4. Common and own parts without a shared one (mean-regularised tasks), where that comes close.
 5. A learned prior of the factors.
-6. The strengths of the winner, on a finer lattice.
+6. The strengths of the chosen model once more, by small steps.
 
-Each line of values is searched by steps that halve once neither neighbour is better: the number of fits grows with
-the logarithm of the range. Every model along the way is a candidate in the end.
+Along a line of values a step is taken downhill until the score falls again; then the vertex of the parabola through
+the best three is tried. Every model along the way is a candidate in the end.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ from skmtl.tuning.evaluation import Evaluation
 from skmtl.tuning.scales import Scales
 
 _PARTS = ("alpha", "alpha_common", "alpha_own")
-#: Lines of a model in the order in which they are searched.
-_LINES = ("alpha", "n_components", "alpha_common", "alpha_own")
-#: First and last step along each line, in half octaves (ranks: in places).
-_STEPS = {"n_components": (2, 1), "alpha": (4, 2), "alpha_common": (8, 4), "alpha_own": (4, 2)}
+#: Steps along each line, in quarter octaves (ranks: in places): wide at first, narrow about what is nearly right.
+_WIDE = {"n_components": 2, "alpha": 6, "alpha_common": 16, "alpha_own": 8}
+_NARROW = {"n_components": 1, "alpha": 2, "alpha_common": 8, "alpha_own": 4}
+#: Parabolas along a line, at most.
+_MAX_PARABOLAS = 2
 #: Stands for "no limit" where ranks are compared.
 _LARGE = 1e9
-#: Rounds over all parameters of a model.
-_MAX_ROUNDS = 4
+#: Rounds over strength and rank of the shared part.
+_MAX_ROUNDS = 3
 
 
 def search(evaluation: Evaluation, space: Space, scales: Scales) -> None:
@@ -49,17 +50,14 @@ def search(evaluation: Evaluation, space: Space, scales: Scales) -> None:
     if not evaluation.outcomes:
         walk.begin(set(_PARTS))
     walk.try_prior()
-    walk.refine()
 
 
 def search_near(evaluation: Evaluation, space: Space, scales: Scales, candidate: Candidate) -> None:
-    """As `search`, from what was best for nearly the same problem, by the smallest steps."""
+    """As `search`, from what was best for nearly the same problem or is to be refined, by small steps."""
     if space.is_grid:
         evaluation(space.grid())
         return
-    walk = _Walk(evaluation, space, scales)
-    walk.begin_at(candidate)
-    walk.refine()
+    _Walk(evaluation, space, scales).refine(candidate)
 
 
 class _Walk:
@@ -71,16 +69,9 @@ class _Walk:
         self.first = {
             "n_components": max(scales.spectral_rank or 3, 1),
             "alpha": scales.alpha / 4.0,
-            "alpha_common": scales.alpha_common / 64.0,
-            "alpha_own": scales.alpha_own / 2.0,
+            "alpha_common": scales.alpha_common / 16.0,
+            "alpha_own": scales.alpha_own,
         }
-
-    def begin_at(self, candidate: Candidate) -> None:
-        """Tune from a candidate that need not lie on the lattices."""
-        parts = candidate.parts
-        names = [*parts, "n_components"] if "alpha" in parts else [*parts]
-        on_lattice = {name: self._near(name, getattr(candidate, name) or np.inf) for name in names}
-        self._tune(replace(candidate, **on_lattice), parts, narrow=True)
 
     def begin(self, parts: AbstractSet[str], near: bool = False) -> None:
         """Tune a model of these parts, and of those that the space demands; not if that is tuned already.
@@ -91,7 +82,7 @@ class _Walk:
         known = {candidate.parts for candidate in self.evaluation.outcomes}
         if not self._allows(parts) or parts in known:
             return
-        candidate = Candidate(None, np.inf, None, None, self.space.priors[-1] if "alpha" in parts else "ridge")
+        candidate = Candidate(None, np.inf, None, None, self.space.priors[0] if "alpha" in parts else "ridge")
         for name in [*parts, *(["n_components"] if "alpha" in parts else [])]:
             candidate = replace(candidate, **{name: self._near(name, self._alone(name) if near else self.first[name])})
         self.evaluation([candidate])
@@ -99,16 +90,15 @@ class _Walk:
             self._tune(candidate, parts)
 
     def extend(self, part: str) -> None:
-        """Put a part beside those of the best model with a shared one; where that helps, tune everything again."""
+        """Put a part beside those of the best model with a shared one, as long as that helps."""
         shared = [candidate for candidate in self.evaluation.outcomes if candidate.has_shared]
         if not shared:
             return
         best = base = self.evaluation.best(shared)
-        parts = base.parts
-        if part in parts or not self._allows(parts | {part}):
+        if part in base.parts or not self._allows(base.parts | {part}):
             return
-        step, stronger = _STEPS[part][0], base
-        for value in self.axes[part][::step]:
+        stronger = base
+        for value in self.axes[part][:: _WIDE[part]]:
             candidate = replace(base, **{part: value})
             self.evaluation([candidate])
             if self.evaluation.best([best, candidate]) == candidate:
@@ -117,34 +107,50 @@ class _Walk:
                 break
             stronger = candidate
         if best != base:
-            candidate = self._line(best, part, step // 2, _STEPS[part][1])
-            self._tune(candidate, parts | {part}, narrow=True)
+            best = self._line(best, part, _WIDE[part])
+            self._fewer_components(best)
 
     def try_prior(self) -> None:
         """Where it is free, put the best model with a shared part under a learned prior of its factors."""
         shared = [candidate for candidate in self.evaluation.outcomes if candidate.has_shared]
-        if self.space.factor_prior is not None or not shared:
+        if not self.space.chooses_prior or not shared:
             return
-        candidate = replace(self.evaluation.best(shared), factor_prior="learned")
+        best = self.evaluation.best(shared)
+        candidate = replace(best, factor_prior="learned")
         self.evaluation([candidate])
-        if not self.space.is_grid:
-            # A learned prior shrinks by itself, so that other strengths may now be the best. Useless components
+        if not self.space.is_grid and self.evaluation.best([best, candidate]) == candidate:
+            # A learned prior shrinks by itself, so that another strength may now be the best. Useless components
             # cost little under it: it is no judge of the rank.
-            self._tune(candidate, candidate.parts, narrow=True, with_rank=False)
+            self._line(candidate, "alpha", _WIDE["alpha"])
 
-    def refine(self) -> None:
-        """The winner's strengths, half an octave to either side."""
-        best = self.evaluation.best()
+    def refine(self, candidate: Candidate) -> None:
+        """Small steps along every strength; the candidate need not lie on the lattices."""
+        parts = candidate.parts
+        names = [*parts, "n_components"] if "alpha" in parts else [*parts]
+        near = replace(candidate, **{name: self._near(name, getattr(candidate, name) or np.inf) for name in names})
+        self.evaluation([near])
         for name in _PARTS:
-            if name in best.parts and self.axes[name]:
-                best = self._line(best, name, 1, 1)
+            if name in parts:
+                near = self._line(near, name, _NARROW[name])
+
+    def _fewer_components(self, candidate: Candidate) -> None:
+        """Take away components as long as that helps."""
+        axis = self.axes["n_components"]
+        place = axis.index(candidate.n_components)
+        while place > 0:
+            place -= 1
+            fewer = replace(candidate, n_components=axis[place])
+            self.evaluation([fewer])
+            if self.evaluation.best([candidate, fewer]) == candidate:
+                return
+            candidate = fewer
 
     def _telling(self, part: str) -> float:
         """A part that halves an estimate, and does not help, is not wanted."""
         return self.scales.alpha_common if part == "alpha_common" else self.scales.alpha_own
 
     def _falls(self, candidate: Candidate, before: Candidate) -> bool:
-        """Whether a part does harm that grows with its freedom."""
+        """Whether a candidate is worse than another by more than rounding's worth."""
         return self.evaluation.is_better(self.evaluation.mean(before), self.evaluation.mean(candidate))
 
     def _alone(self, name: str) -> float:
@@ -161,34 +167,70 @@ class _Walk:
             return False
         return all(self.space.allows(name, absent=name not in parts) for name in _PARTS)
 
-    def _tune(
-        self, candidate: Candidate, parts: AbstractSet[str], narrow: bool = False, with_rank: bool = True
-    ) -> Candidate:
-        """Search one line after the other until a round changes nothing; `narrow`: by the last steps only."""
-        lines = [
-            name for name in _LINES if name in parts or (name == "n_components" and with_rank and "alpha" in parts)
-        ]
-        self.evaluation([candidate])
+    def _tune(self, candidate: Candidate, parts: AbstractSet[str]) -> None:
+        """Search one line after the other; strength and rank of the shared part again until neither changes."""
+        for name in ("alpha_common", "alpha_own"):
+            if name in parts and "alpha" not in parts:
+                candidate = self._line(candidate, name, _WIDE[name])
+        if "alpha" not in parts:
+            return
+        step = _WIDE
         for _ in range(_MAX_ROUNDS):
             before = candidate
-            for name in lines:
-                first, last = _STEPS[name]
-                candidate = self._line(candidate, name, last if narrow else first, last)
-            narrow = True
-            if candidate == before or len(lines) == 1:
+            candidate = self._line(candidate, "alpha", step["alpha"])
+            candidate = self._line(candidate, "n_components", step["n_components"])
+            step = _NARROW
+            if candidate.n_components == before.n_components:
                 break
-        return candidate
+        for name in ("alpha_common", "alpha_own"):
+            if name in parts:
+                candidate = self._line(candidate, name, _WIDE[name])
 
-    def _line(self, candidate: Candidate, name: str, step: int, last: int) -> Candidate:
-        """The best along one parameter, the others fixed, by steps that halve down to the last one."""
+    def _line(self, candidate: Candidate, name: str, step: int) -> Candidate:
+        """The best along one parameter, the others fixed: steps until both neighbours are worse, then parabolas."""
         axis = self.axes[name]
-        while step >= last:
-            place = axis.index(getattr(candidate, name))
-            places = [p for p in (place - step, place + step) if 0 <= p < len(axis)]
-            around = [replace(candidate, **{name: axis[p]}) for p in places]
-            self.evaluation(around)
-            best = self.evaluation.best([candidate, *around])
-            if best == candidate:
-                step //= 2
-            candidate = best
-        return candidate
+        place = axis.index(getattr(candidate, name))
+        tried = {place: candidate}
+        for known in self.evaluation.outcomes:
+            value = getattr(known, name)
+            if value in axis and replace(known, **{name: axis[place]}) == candidate:
+                tried[axis.index(value)] = known
+
+        def best_with(new: int) -> int:
+            tried[new] = replace(candidate, **{name: axis[new]})
+            self.evaluation([tried[new]])
+            best = self.evaluation.best(list(tried.values()))
+            return next(place for place, one in tried.items() if one == best)
+
+        for way in (step, -step):
+            while not any((other - place) * way > 0 for other in tried):
+                beside = int(np.clip(place + way, 0, len(axis) - 1))
+                if beside == place or best_with(beside) == place:
+                    break
+                place = beside
+        for _ in range(_MAX_PARABOLAS):
+            vertex = self._vertex(tried, place)
+            if vertex is None:
+                break
+            beside = round(vertex)
+            if beside == place and name == "n_components":
+                # A neighbouring rank is another model, not the same up to a little.
+                beside += 1 if vertex > place else -1
+            if beside in tried:
+                break
+            place = best_with(beside)
+        return tried[place]
+
+    def _vertex(self, tried: dict[int, Candidate], place: int) -> float | None:
+        """Where the parabola through the best place and its neighbours is highest; None without two neighbours."""
+        below, above = ([p for p in tried if (p - place) * side > 0] for side in (-1, 1))
+        if not below or not above:
+            return None
+        x = np.array([max(below), place, min(above)], dtype=float)
+        score = np.array([self.evaluation.mean(tried[int(p)]) for p in x])
+        rise, fall = (score[1] - score[0]) / (x[1] - x[0]), (score[1] - score[2]) / (x[2] - x[1])
+        if rise + fall <= 0:
+            return None
+        # Slopes of the two chords, at their middles; the vertex lies where the line through them is zero.
+        middle = 0.5 * (x[:2] + x[1:])
+        return float(np.clip((rise * middle[1] + fall * middle[0]) / (rise + fall), x[0], x[2]))
