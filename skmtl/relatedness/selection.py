@@ -12,9 +12,9 @@ from sklearn.utils import check_random_state
 
 from skmtl.optional import pandas
 from skmtl.relatedness.coordinates import feature_coordinates
-from skmtl.relatedness.evidence import in_order_of_names, read_tasks, standardised_outputs
 from skmtl.relatedness.held_out import Fold, folds
 from skmtl.relatedness.subspaces import Reduced, factors, fit_bases, without_own_part
+from skmtl.relatedness.task_evidence import in_order_of_names, read_tasks, standardised_outputs
 from skmtl.relatedness.variance import own_variances
 from skmtl.targets import listed
 
