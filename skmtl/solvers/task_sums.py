@@ -50,7 +50,8 @@ def sums_of_moments(moments: Moments, solution: Solution, fit_intercept: bool) -
     """Complete squared targets, from their moments."""
     n_tasks, total = len(moments.y_sum), moments.total
     x_mean, y_mean, gram, cross, squares = moments.centred()
-    about_mean = squares
+    # The squares about the origin, where that is not the mean, have cancelled.
+    about_mean = _beyond_rounding(squares, np.maximum(1e-24 * total * y_mean**2, 1e-13 * moments.squares))
     if not fit_intercept:
         x_mean, y_mean = np.zeros_like(x_mean), np.zeros_like(y_mean)
         gram, cross, squares = moments.gram, moments.cross, moments.squares
@@ -66,6 +67,11 @@ def sums_of_moments(moments: Moments, solution: Solution, fit_intercept: bool) -
     )
 
 
+def _beyond_rounding(squares: NDArray, rounding: NDArray) -> NDArray:
+    """Squares about the means; exactly zero for targets that are all alike, whatever rounding leaves of them."""
+    return np.where(squares <= rounding, 0.0, squares)
+
+
 def sums_of_data(data: TaskData, solution: Solution, fit_intercept: bool) -> TaskSums | None:
     """Of all regression tasks; None where there is none."""
     block = regression_block(data)
@@ -79,6 +85,7 @@ def sums_of_data(data: TaskData, solution: Solution, fit_intercept: bool) -> Tas
     counts = observations.task_sums(weights)
     means = observations.task_sums(weights * block.y) / counts
     total_squares = observations.task_sums(weights * (block.y - observations.spread(means)) ** 2)
+    total_squares = _beyond_rounding(total_squares, 1e-24 * counts * means**2)
     X = FeatureMatrix(data.X, column_means(data.X, total_row_weights(data)) if fit_intercept else None)
     residual, scores = _residuals(data, block, solution, X)
     columns = with_ones(scores)
