@@ -316,6 +316,41 @@ def test_bad_questions_are_refused_before_any_fit(change, message):
         transfer_report(Unfittable(), **arguments)
 
 
+@pytest.mark.parametrize("own_rows", [False, True])
+def test_estimators_that_know_no_names_are_told_what_they_take(own_rows):
+    X, y = make_multitask(40, 3, 2, own_rows=own_rows, random_state=0)
+    with pytest.raises(ValueError, match=r"Ridge takes targets as an array.*np.column_stack.*LowRankMultiTaskCV"):
+        transfer_report(make_pipeline(StandardScaler(), Ridge()), X, y)
+
+
+class Failing(Together):
+    """Fails where the rows of a few tasks are given."""
+
+    def __init__(self, n_tasks=0, sharing=0.5):
+        self.n_tasks = n_tasks
+        self.sharing = sharing
+
+    def fit(self, X, y):
+        if len(dict(y)) == self.n_tasks:
+            raise RuntimeError("no such thing")
+        return super().fit(X, y)
+
+
+def test_an_error_inside_a_fold_says_where(numbers):
+    X, y = numbers
+    with pytest.raises(ValueError, match="fold 1 of 3, joint: RuntimeError: no such thing"):
+        transfer_report(Failing(len(dict(y))), X, y, cv=3)
+    with pytest.raises(ValueError, match="fold 1 of 3, independent: task 'task_0' alone: RuntimeError: no such"):
+        transfer_report(Failing(1), X, y, cv=3)
+    with pytest.raises(ValueError, match="fold 1 of 3, joint: Task 'task_1' cannot be scored by 'roc_auc'"):
+        transfer_report(Together(), X, y, cv=3, scoring={"task_1": "roc_auc"})
+
+
+def test_a_number_of_jobs_is_whole(numbers):
+    with pytest.raises(ValueError, match=r"n_jobs must be an integer other than 0.*got 2.5"):
+        transfer_report(Unfittable(), *numbers, n_jobs=2.5)
+
+
 class Unfittable(BaseEstimator):
     def fit(self, X, y):
         raise AssertionError("a fit, before everything was checked")

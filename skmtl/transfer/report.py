@@ -13,9 +13,10 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from skmtl.evidence import LEVEL, OWN_EVIDENCE, Evidence, gains, total_gain, weigh
-from skmtl.scoring import NUMERIC, as_scorer
+from skmtl.inputs.features import is_dict_of_tables
+from skmtl.scoring import NUMERIC, as_scorer, require_known_tasks
 from skmtl.single_task import require_instance
-from skmtl.targets import listed
+from skmtl.targets import is_named
 from skmtl.tasks import Task
 from skmtl.transfer.comparison import Answers, FoldResult, answer_fold
 from skmtl.transfer.counterparts import Opponent, opponents, predicting_part, target_rules
@@ -147,10 +148,22 @@ def compare(
 def tasks_for(estimator: Any, X: Any, y: Any) -> TaskTable:
     """The tasks of X and y as the estimator takes them."""
     require_instance(estimator)
+    _require_named_tasks(estimator, X, y)
     with warnings.catch_warnings():
         if not hasattr(predicting_part(estimator), "kinds"):  # which is what the warning advises to set
             warnings.filterwarnings("ignore", message=".*hold whole numbers with at most")
         return read_tasks(X, y, target_rules(estimator), _task_column(estimator, X))
+
+
+def _require_named_tasks(estimator: Any, X: Any, y: Any) -> None:
+    """ValueError where targets have names and the estimator is scikit-learn's own, which knows none."""
+    inside = type(predicting_part(estimator))
+    if (is_named(y) or is_dict_of_tables(X)) and inside.__module__.partition(".")[0] == "sklearn":
+        raise ValueError(
+            f"{inside.__name__} takes targets as an array, and y names its tasks. Give one X and y as an array of "
+            "shape (n_rows, n_tasks), for example np.column_stack(list(y.values())), or an estimator of named tasks "
+            "such as LowRankMultiTaskCV()."
+        )
 
 
 def _task_column(estimator: Any, X: Any) -> Any:
@@ -177,9 +190,8 @@ def task_metrics(scoring: Any, table: TaskTable) -> dict[Hashable, Any]:
         return {}
     if not isinstance(scoring, Mapping):
         scoring = dict.fromkeys(table.names, scoring)
-    for name, metric in scoring.items():
-        if name not in table.names:
-            raise ValueError(f"scoring names the unknown task {name!r}; the tasks are {listed(table.names)}.")
+    require_known_tasks(scoring, table.names)
+    for metric in scoring.values():
         as_scorer(metric)
     return {name: metric for name, metric in scoring.items() if metric is not None}
 
