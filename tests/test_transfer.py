@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import LogisticRegression, MultiTaskLasso, Ridge
+from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import KFold, ShuffleSplit, cross_val_score
 from sklearn.model_selection import cross_val_predict as sklearn_cross_val_predict
 from sklearn.pipeline import make_pipeline
@@ -21,9 +22,10 @@ from skmtl import (
     transfer_curve,
     transfer_report,
 )
-from skmtl.datasets import make_multitask
+from skmtl.datasets import load_penguins, load_star, make_multitask
 from skmtl.model_selection import GridSearchCV, TaskKFold, cross_val_predict, stack_tasks
 from skmtl.scoring import score_task
+from skmtl.single_task import last_step
 from skmtl.transfer.counterparts import opponents
 from skmtl.transfer.report import tasks_for
 
@@ -94,6 +96,38 @@ def test_scores_are_those_of_cross_val_predict(mixed):
             assert getattr(one, name) == pytest.approx(score_task(KINDS[one.task], y[one.task], predicted[one.task]))
     assert [one.kind for one in report.tasks] == list(KINDS.values())
     assert [one.n_labels for one in report.tasks] == [72, 72, 72]
+
+
+def few_rows_of_star():
+    X, y = load_star()
+    return X[:1500], y[np.arange(1500)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("estimator", "load"),
+    [
+        (LowRankRegressorCV(), few_rows_of_star),
+        (LowRankMultiTaskCV(n_components=[1, 3], alpha=[0.01, 0.1], alpha_own=[None, 0.01], cv=3), load_penguins),
+    ],
+    ids=["STAR", "penguins"],
+)
+def test_a_tuned_report_on_real_data_is_cross_validation_by_hand(estimator, load):
+    X, y = load()
+    X, y = np.asarray(X), TaskTargets(y)
+    report = transfer_report(estimator, X, y)
+    for which, model in report.estimators.items():
+        true, predicted = ({task: [] for task in y} for _ in range(2))
+        for train, test in TaskKFold(5).split(X, y):
+            answers = clone(model).fit(X[train], y[train]).predict(X[test])
+            for task, column in y[test].items():
+                seen = ~pd.isna(column)
+                true[task].append(np.asarray(column)[seen])
+                predicted[task].append(answers[task][seen])
+        for one in report.tasks:
+            metric = r2_score if one.kind == "regression" else accuracy_score
+            by_hand = metric(np.concatenate(true[one.task]), np.concatenate(predicted[one.task]))
+            assert getattr(one, which) == pytest.approx(by_hand, abs=1e-9)
 
 
 def test_a_metric_of_ones_own_is_the_mean_of_cross_val_score(mixed):
@@ -247,6 +281,18 @@ def test_pipelines_and_searches_are_compared_with_their_own_kind(numbers):
     found = opponent(GridSearchCV(pipeline, grid, cv=2))
     assert found.param_grid == {"standardscaler__with_mean": [True, False]}
     assert isinstance(found.estimator[-1], LowRankRegressorCV)
+
+
+@pytest.mark.parametrize("wrap", [lambda model: model, lambda model: make_pipeline(StandardScaler(), model)])
+def test_a_report_is_about_the_joint_model_without_its_guard(numbers, wrap):
+    X, y = numbers
+    settings = {"n_components": 1, "alpha": [0.1, 0.3], "alpha_common": None, "alpha_own": [None, 0.3], "cv": 3}
+    model = wrap(LowRankRegressorCV(**settings))
+    report = transfer_report(model, X, y, cv=3)
+    inside = last_step(report.estimators["joint"])
+    assert inside.guard is False
+    assert last_step(model).guard is True
+    assert inside.get_params() == {**last_step(model).get_params(), "guard": False}
 
 
 def test_the_order_of_tasks_threads_and_calls_do_not_matter(numbers):

@@ -19,7 +19,7 @@ from skmtl.single_task import require_instance
 from skmtl.targets import is_named
 from skmtl.tasks import Task
 from skmtl.transfer.comparison import Answers, FoldResult, answer_fold
-from skmtl.transfer.counterparts import Opponent, opponents, predicting_part, target_rules
+from skmtl.transfer.counterparts import Opponent, compared, predicting_part, target_rules
 from skmtl.transfer.folds import Fold, outer_folds, training_labels
 from skmtl.transfer.paired import ScoredTask, score_default, score_metric
 from skmtl.transfer.progress import run_all
@@ -75,7 +75,9 @@ def transfer_report(
     -----
     The opponents of skmtl's estimators are their tuned versions with the shared part left out: own parts only
     (independent), and one common part only, with an intercept per task (pooled; where all tasks have one kind and
-    one output). For any other estimator they are clones, fitted on each task alone, and on the rows of all
+    one output). A tuned estimator is compared without its `guard`: that would answer the question of the report first,
+    and leave a task that it sets apart no difference to show. What the report finds to be hurt is what the guard is
+    there for. For any other estimator they are clones, fitted on each task alone, and on the rows of all
     tasks as if they were one.
 
     The verdict rests on losses of the same rows under both models: squared error of numbers and of class
@@ -120,7 +122,7 @@ def compare(
     verbose: int = 0,
 ) -> list[TransferReport]:
     """A report for every number of training labels per task; None means all."""
-    models = {"joint": Opponent(estimator, "jointly"), **opponents(estimator, table)}
+    models = compared(estimator, table)
     seeds = check_random_state(random_state).randint(np.iinfo(np.int32).max, size=len(folds))
     labels = [[training_labels(table, fold, size, seed) for fold, seed in zip(folds, seeds)] for size in sizes]
     cells = [(i, k, name) for i in range(len(sizes)) for k in range(len(folds)) for name in models]
