@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from inspect import signature
 from typing import Any
 
@@ -21,7 +21,7 @@ from sklearn.utils.metadata_routing import (
 
 from skmtl.single_task import Responses, SingleTask, column_of
 from skmtl.target_columns import as_column, observed_values
-from skmtl.targets import is_named, take_rows
+from skmtl.targets import is_named, listed, take_rows
 
 #: Kinds whose score is R²; the others have accuracy. (R² for counts too, so that the mean over tasks is
 #: a mean of like with like.)
@@ -241,12 +241,27 @@ def _score_one(task: Hashable, scoring: Any, responses: Responses, y: Any, param
         weights = column_of(weights, task) if is_named(weights) or np.ndim(weights) == 2 else weights
         params = {**params, "sample_weight": np.asarray(weights, dtype=np.float64)[rows]}
     X = take_rows(X, rows)
+    return ask_scorer(scoring, SingleTask(responses, task, X, rows), y_true, **params)
+
+
+def ask_scorer(scoring: str | Callable | None, one: SingleTask, y_true: Any, **params: Any) -> float:
+    """What a metric says of one task on the rows `one.X`.
+
+    Raises
+    ------
+    ValueError
+        Naming the task and the metric, where this one does not fit the task.
+    """
     try:
-        return float(as_scorer(scoring)(SingleTask(responses, task, X, rows), X, y_true, **params))
-    except ValueError as error:
-        if not isinstance(scoring, str):
-            raise
-        raise ValueError(f"Task {task!r} cannot be scored by {scoring!r}: {error}") from error
+        return float(as_scorer(scoring)(one, one.X, y_true, **params))
+    except (ValueError, AttributeError) as error:
+        reason = str(error)
+        if isinstance(error, AttributeError):
+            if type(one).__name__ not in reason:
+                raise
+            reason = f"its model has no {reason.rpartition(': ')[2].rstrip('.').replace(', ', ' or ')}"
+        called = scoring if isinstance(scoring, str) else as_scorer(scoring)
+        raise ValueError(f"Task {one.task!r} cannot be scored by {called!r}: {reason}") from error
 
 
 def _rows_of_task(task: Hashable, responses: Responses, y: Any) -> tuple[NDArray, NDArray]:
@@ -264,6 +279,13 @@ def _task_names(y: Any, responses: Responses) -> list:
     if is_named(y):
         return list(y) if isinstance(y, Mapping) else list(y.columns)
     return list(range(np.shape(y)[1] if np.ndim(y) == 2 else 1))
+
+
+def require_known_tasks(scoring: Mapping[Hashable, Any], names: Sequence[Hashable]) -> None:
+    """ValueError for a metric of a task that is not among `names`."""
+    for task in scoring:
+        if task not in names:
+            raise ValueError(f"scoring names the unknown task {task!r}; the tasks are {listed(names)}.")
 
 
 def as_scorer(scoring: str | Callable | None) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skmtl import LowRankMultiTask, LowRankRegressor
+from skmtl import LowRankClassifier, LowRankClassifierCV, LowRankMultiTask, LowRankRegressor, LowRankRegressorCV
 
 X = np.random.RandomState(0).randn(8, 3)
 NUMBERS = np.array([0.3, -0.2, 1.7, 0.9, -1.1, 0.4, 0.8, 2.5])
@@ -86,3 +86,67 @@ def test_many_tasks_are_listed_in_part():
     with pytest.raises(ValueError) as refusal:
         model.predict({"other": X})
     assert str(refusal.value).endswith("'t8', 't9', ... (30 in all)].")
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda: LowRankClassifierCV().fit(X), "LowRankClassifierCV.fit() missing 1 required positional argument: 'y'"),
+        (lambda: LowRankRegressor().fit(X, NUMBERS, groups=X), "LowRankRegressor.fit() got an unexpected keyword"),
+        (
+            lambda: LowRankClassifier().fit(X, LABELS).predict(X, return_std=True),
+            "LowRankClassifier.predict() got an unexpected keyword argument 'return_std'",
+        ),
+        (lambda: LowRankRegressorCV().predict(), "LowRankRegressorCV.predict() missing 1 required"),
+        (lambda: LowRankClassifier().predict_proba(), "LowRankClassifier.predict_proba() missing 1 required"),
+        (lambda: LowRankMultiTask().transform(), "LowRankMultiTask.transform() missing 1 required"),
+    ],
+)
+def test_python_names_the_class_that_was_called(ask, message):
+    with pytest.raises(TypeError) as refusal:
+        ask()
+    assert str(refusal.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "targets", "advice"),
+    [
+        (LowRankRegressorCV(), LABELS, "For classes use LowRankClassifierCV or LowRankMultiTaskCV."),
+        (LowRankRegressor(), LABELS, "For classes use LowRankClassifier or LowRankMultiTask."),
+        (LowRankClassifierCV(), NUMBERS, "For numbers use LowRankRegressorCV or LowRankMultiTaskCV."),
+    ],
+)
+def test_tuned_estimators_advise_tuned_ones(estimator, targets, advice):
+    with pytest.raises(ValueError) as refusal:
+        estimator.fit(X, {"a": targets})
+    assert str(refusal.value).endswith(advice)
+
+
+@pytest.mark.parametrize("n_jobs", [2.5, 0, "x", True])
+def test_a_number_of_jobs_is_whole(n_jobs):
+    with pytest.raises(ValueError, match="'n_jobs' of LowRankRegressor must be an integer other than 0"):
+        LowRankRegressor(n_jobs=n_jobs).fit(X, NUMBERS)
+
+
+@pytest.mark.parametrize("estimator", [LowRankRegressor(), LowRankRegressorCV(), LowRankMultiTask()])
+def test_values_whose_squares_overflow_are_refused(estimator):
+    with pytest.raises(ValueError, match=r"X holds values as large as 1e\+200, whose squares overflow"):
+        estimator.fit(put(X, (3, 1), 1e200), NUMBERS)
+    with pytest.raises(ValueError, match=r"y holds values as large as 1e\+200"):
+        estimator.fit(X, {"a": put(NUMBERS, 0, np.nan), "b": put(NUMBERS, 2, -1e200)})
+
+
+def test_large_values_whose_squares_are_numbers_are_fitted():
+    # Features so many times as large ask for an alpha as many times as large.
+    large = LowRankRegressor(alpha=1e69).fit(1e70 * X, NUMBERS)
+    assert large.score(1e70 * X, NUMBERS) == pytest.approx(
+        LowRankRegressor(alpha=0.1).fit(X, NUMBERS).score(X, NUMBERS)
+    )
+
+
+def test_a_tuned_model_is_scored_on_known_tasks_by_metrics_that_fit():
+    y = {"a": NUMBERS, "b": -NUMBERS}
+    with pytest.raises(ValueError, match=r"scoring names the unknown task 'c'; the tasks are \['a', 'b'\]"):
+        LowRankRegressorCV(scoring={"c": "r2"}).fit(X, y)
+    with pytest.raises(ValueError, match="Task 'a' cannot be scored by 'roc_auc': its model has no"):
+        LowRankRegressorCV(scoring={"a": "roc_auc"}, cv=2).fit(X, y)

@@ -133,3 +133,11 @@ def test_a_bad_number_of_groups_is_refused(two_groups, n_groups):
     X, y, _, _ = two_groups
     with pytest.raises(ValueError, match=r"n_groups must be None or an integer from 1 to 10, the tasks; got"):
         group_tasks(X, y, n_groups)
+
+
+@pytest.mark.parametrize("n_rows", [1, 30])
+def test_features_that_do_not_vary_are_refused(n_rows):
+    # 0.1 is no binary fraction: rounding must not pass for variation.
+    X, y = np.full((n_rows, 3), 0.1), {name: np.arange(n_rows) * 1.5 for name in "ab"}
+    with pytest.raises(ValueError, match="No feature of X differs between rows with a target"):
+        group_tasks(X, y)

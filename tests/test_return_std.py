@@ -183,3 +183,36 @@ class TestForms:
         model = LowRankRegressor(loss="poisson").fit(X, y)
         with pytest.raises(ValueError, match=r"return_std=True needs a model of numbers .* got loss='poisson'"):
             model.predict(X, return_std=True)
+
+
+@pytest.mark.parametrize("scale_targets", ["std", "residual", None])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("alpha_own", [None, 0.5])
+def test_targets_that_are_all_alike_are_not_certain(scale_targets, fit_intercept, alpha_own):
+    rng = np.random.RandomState(0)
+    X, Y = rng.randn(40, 5), 3.0 + rng.randn(40, 3)
+    y = {"a": Y[:, 0], "b": Y[:, 1], "single": np.where(np.arange(40) == 7, 2.3, np.nan), "constant": np.full(40, 0.1)}
+    model = LowRankRegressor(
+        **OPTIONS, alpha_own=alpha_own, scale_targets=scale_targets, fit_intercept=fit_intercept
+    ).fit(X, y)
+    std = model.predict(X, return_std=True)[1]
+    # One label says nothing of a task's noise: it is believed to be that of the others, with heavy tails. Forty that
+    # agree say that there is little.
+    noise = np.median([model.noise_scale_["a"], model.noise_scale_["b"]])
+    assert 1.0 < np.median(std["single"]) / noise < 4.0
+    assert 0.05 < np.median(std["constant"]) / noise < 0.5
+    alone = LowRankRegressor(**OPTIONS, scale_targets=scale_targets, fit_intercept=fit_intercept).fit(
+        X, {name: y[name] for name in ("a", "b")}
+    )
+    if alpha_own is None:
+        assert_allclose(std["a"], alone.predict(X, return_std=True)[1]["a"], rtol=0.2)
+
+
+@pytest.mark.parametrize("n_rows", [3, 40])
+def test_without_any_penalty_the_spread_is_a_number(n_rows):
+    X, y = make_multitask(40, 5, 3, n_components=1, random_state=0)
+    rows = slice(n_rows)
+    model = LowRankRegressor(n_components=3, alpha=0.0).fit(X[rows], {name: column[rows] for name, column in y.items()})
+    std = np.column_stack(list(model.predict(X, return_std=True)[1].values()))
+    assert np.isfinite(std).all()
+    assert (std > 0).all()

@@ -136,7 +136,9 @@ def test_a_callable_is_shown_an_estimator_of_one_task(problem, model):
 
 
 def test_a_numeric_task_has_no_probabilities(problem, model):
-    with pytest.raises(AttributeError, match="predict_proba"):
+    with pytest.raises(
+        ValueError, match="Task 'mass' cannot be scored by 'neg_log_loss': its model has no predict_proba"
+    ):
         TaskScorer("mass", "neg_log_loss")(model, *problem[:2])
 
 

@@ -85,3 +85,18 @@ def test_the_answer_is_readable(problem):
 def test_an_unknown_main_task_is_refused(problem):
     with pytest.raises(ValueError, match=r"main must be one of the tasks \['main', 'helper0',.*got 'chief'"):
         select_tasks(*problem, "chief")
+
+
+@pytest.mark.parametrize("n_rows", [1, 30])
+def test_features_that_do_not_vary_are_refused(n_rows):
+    # 0.1 is no binary fraction: rounding must not pass for variation.
+    X, y = np.full((n_rows, 3), 0.1), {name: np.arange(n_rows) * 1.5 for name in "ab"}
+    with pytest.raises(ValueError, match="No feature of X differs between rows with a target"):
+        select_tasks(X, y, "a")
+
+
+def test_constant_targets_neither_help_nor_are_helped(problem):
+    X, y = problem
+    y = {**y, "helper0": np.full(len(y["helper0"]), 0.1)}
+    assert "helper0" not in select_tasks(X, y, "main", random_state=0).selected
+    assert select_tasks(X, y, "helper0", random_state=0).selected == []

@@ -181,3 +181,11 @@ def test_bad_input_is_refused_in_its_own_name(complete):
         task_affinity(X, y | {"t00": np.full(60, np.nan)})
     with pytest.raises(ValueError, match=r"kinds names the unknown task 'nobody'"):
         task_affinity(X, y, kinds={"nobody": "count"})
+
+
+@pytest.mark.parametrize("n_rows", [1, 30])
+def test_features_that_do_not_vary_are_refused(n_rows):
+    # 0.1 is no binary fraction: rounding must not pass for variation.
+    X, y = np.full((n_rows, 3), 0.1), {name: np.arange(n_rows) * 1.5 for name in "ab"}
+    with pytest.raises(ValueError, match="No feature of X differs between rows with a target"):
+        task_affinity(X, y)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import LogisticRegression, MultiTaskLasso, Ridge
+from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import KFold, ShuffleSplit, cross_val_score
 from sklearn.model_selection import cross_val_predict as sklearn_cross_val_predict
 from sklearn.pipeline import make_pipeline
@@ -21,9 +22,10 @@ from skmtl import (
     transfer_curve,
     transfer_report,
 )
-from skmtl.datasets import make_multitask
+from skmtl.datasets import load_penguins, load_star, make_multitask
 from skmtl.model_selection import GridSearchCV, TaskKFold, cross_val_predict, stack_tasks
 from skmtl.scoring import score_task
+from skmtl.single_task import last_step
 from skmtl.transfer.counterparts import opponents
 from skmtl.transfer.report import tasks_for
 
@@ -94,6 +96,38 @@ def test_scores_are_those_of_cross_val_predict(mixed):
             assert getattr(one, name) == pytest.approx(score_task(KINDS[one.task], y[one.task], predicted[one.task]))
     assert [one.kind for one in report.tasks] == list(KINDS.values())
     assert [one.n_labels for one in report.tasks] == [72, 72, 72]
+
+
+def few_rows_of_star():
+    X, y = load_star()
+    return X[:1500], y[np.arange(1500)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("estimator", "load"),
+    [
+        (LowRankRegressorCV(), few_rows_of_star),
+        (LowRankMultiTaskCV(n_components=[1, 3], alpha=[0.01, 0.1], alpha_own=[None, 0.01], cv=3), load_penguins),
+    ],
+    ids=["STAR", "penguins"],
+)
+def test_a_tuned_report_on_real_data_is_cross_validation_by_hand(estimator, load):
+    X, y = load()
+    X, y = np.asarray(X), TaskTargets(y)
+    report = transfer_report(estimator, X, y)
+    for which, model in report.estimators.items():
+        true, predicted = ({task: [] for task in y} for _ in range(2))
+        for train, test in TaskKFold(5).split(X, y):
+            answers = clone(model).fit(X[train], y[train]).predict(X[test])
+            for task, column in y[test].items():
+                seen = ~pd.isna(column)
+                true[task].append(np.asarray(column)[seen])
+                predicted[task].append(answers[task][seen])
+        for one in report.tasks:
+            metric = r2_score if one.kind == "regression" else accuracy_score
+            by_hand = metric(np.concatenate(true[one.task]), np.concatenate(predicted[one.task]))
+            assert getattr(one, which) == pytest.approx(by_hand, abs=1e-9)
 
 
 def test_a_metric_of_ones_own_is_the_mean_of_cross_val_score(mixed):
@@ -249,6 +283,18 @@ def test_pipelines_and_searches_are_compared_with_their_own_kind(numbers):
     assert isinstance(found.estimator[-1], LowRankRegressorCV)
 
 
+@pytest.mark.parametrize("wrap", [lambda model: model, lambda model: make_pipeline(StandardScaler(), model)])
+def test_a_report_is_about_the_joint_model_without_its_guard(numbers, wrap):
+    X, y = numbers
+    settings = {"n_components": 1, "alpha": [0.1, 0.3], "alpha_common": None, "alpha_own": [None, 0.3], "cv": 3}
+    model = wrap(LowRankRegressorCV(**settings))
+    report = transfer_report(model, X, y, cv=3)
+    inside = last_step(report.estimators["joint"])
+    assert inside.guard is False
+    assert last_step(model).guard is True
+    assert inside.get_params() == {**last_step(model).get_params(), "guard": False}
+
+
 def test_the_order_of_tasks_threads_and_calls_do_not_matter(numbers):
     X, y = numbers
     folds = split_of(X, y)
@@ -314,6 +360,41 @@ def test_bad_questions_are_refused_before_any_fit(change, message):
     arguments = {"X": X, "y": y, **change}
     with pytest.raises(ValueError, match=message):
         transfer_report(Unfittable(), **arguments)
+
+
+@pytest.mark.parametrize("own_rows", [False, True])
+def test_estimators_that_know_no_names_are_told_what_they_take(own_rows):
+    X, y = make_multitask(40, 3, 2, own_rows=own_rows, random_state=0)
+    with pytest.raises(ValueError, match=r"Ridge takes targets as an array.*np.column_stack.*LowRankMultiTaskCV"):
+        transfer_report(make_pipeline(StandardScaler(), Ridge()), X, y)
+
+
+class Failing(Together):
+    """Fails where the rows of a few tasks are given."""
+
+    def __init__(self, n_tasks=0, sharing=0.5):
+        self.n_tasks = n_tasks
+        self.sharing = sharing
+
+    def fit(self, X, y):
+        if len(dict(y)) == self.n_tasks:
+            raise RuntimeError("no such thing")
+        return super().fit(X, y)
+
+
+def test_an_error_inside_a_fold_says_where(numbers):
+    X, y = numbers
+    with pytest.raises(ValueError, match="fold 1 of 3, joint: RuntimeError: no such thing"):
+        transfer_report(Failing(len(dict(y))), X, y, cv=3)
+    with pytest.raises(ValueError, match="fold 1 of 3, independent: task 'task_0' alone: RuntimeError: no such"):
+        transfer_report(Failing(1), X, y, cv=3)
+    with pytest.raises(ValueError, match="fold 1 of 3, joint: Task 'task_1' cannot be scored by 'roc_auc'"):
+        transfer_report(Together(), X, y, cv=3, scoring={"task_1": "roc_auc"})
+
+
+def test_a_number_of_jobs_is_whole(numbers):
+    with pytest.raises(ValueError, match=r"n_jobs must be an integer other than 0.*got 2.5"):
+        transfer_report(Unfittable(), *numbers, n_jobs=2.5)
 
 
 class Unfittable(BaseEstimator):

@@ -68,17 +68,14 @@ def planted(seed):
 
 @pytest.mark.slow
 def test_related_tasks_are_told_from_unrelated_ones():
-    # Without the guard, which would answer the question first and leave a task that it sets apart no gain to show.
     related_helped = []
-    for seed in range(4):
+    for seed in range(5):
         X, y, unrelated = planted(seed)
-        verdict = (
-            transfer_report(LowRankRegressorCV(guard=False), X, y, random_state=0).to_frame()["verdict"].to_numpy()
-        )
+        verdict = transfer_report(LowRankRegressorCV(), X, y, random_state=0).to_frame()["verdict"].to_numpy()
         assert not np.any(verdict[unrelated] == "helps")
         assert not np.any(verdict[~unrelated] == "hurts")
         related_helped.append(np.mean(verdict[~unrelated] == "helps"))
-    assert np.mean(related_helped) >= 0.75  # single seeds give 0.42 to 0.95
+    assert np.mean(related_helped) >= 0.75  # single seeds give 0.62 to 1
 
 
 def test_a_rank_that_is_known_helps_most_related_tasks_and_hurts_unrelated_ones():

@@ -18,7 +18,7 @@ from skmtl.estimators.low_rank import LowRankModel
 from skmtl.estimators.parameters import TUNED, check_tuned_parameters
 from skmtl.estimators.splits import Splits, data_splits, user_splits
 from skmtl.model_selection.default_splitter import as_rows
-from skmtl.scoring import MultiTaskScorer
+from skmtl.scoring import MultiTaskScorer, require_known_tasks
 from skmtl.solvers import Solution, merge_solutions
 from skmtl.solvers.compression import to_row_space
 from skmtl.solvers.formulation import MAX_ROW_SPACE
@@ -209,6 +209,7 @@ or (where X is one) a dict, default=None
         if isinstance(scoring, str):
             scoring = dict.fromkeys(names, scoring)
         if isinstance(scoring, Mapping):
+            require_known_tasks(scoring, names)
             scoring = MultiTaskScorer(scoring)
         if not callable(scoring):
             allowed = "a metric's name, a dict of them by task, a callable or None"

@@ -49,6 +49,10 @@ _RULES: dict[str, _Rule] = {
     "refit": (_is_bool, "True or False"),
     "guard": (_is_bool, "True or False"),
     "one_standard_error": (_is_bool, "True or False"),
+    "n_jobs": (
+        lambda v: v is None or (_is_number(v) and _is_integer(abs(v), 1)),
+        "an integer other than 0 (negative: counted from the number of cores), or None",
+    ),
     "verbose": (lambda v: _is_bool(v) or _is_integer(v, 0), "an integer >= 0, or a bool"),
 }
 
@@ -82,6 +86,11 @@ def check_parameters(estimator: Any, but: tuple[str, ...] = ()) -> None:
     for name, value in estimator.get_params(deep=False).items():
         if name not in _RULES or name in but:
             continue
-        is_allowed, allowed = _RULES[name]
-        if not is_allowed(value):
-            raise ValueError(f"The parameter {name!r} of {type(estimator).__name__} must be {allowed}; got {value!r}.")
+        check_parameter(name, value, f"The parameter {name!r} of {type(estimator).__name__}")
+
+
+def check_parameter(name: str, value: Any, called: str | None = None) -> None:
+    """ValueError if `value` is not allowed for a parameter of this name, which errors call `called`."""
+    is_allowed, allowed = _RULES[name]
+    if not is_allowed(value):
+        raise ValueError(f"{called or name} must be {allowed}; got {value!r}.")

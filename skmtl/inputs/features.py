@@ -16,6 +16,9 @@ from skmtl.targets import is_missing, listed
 #: float32 stays float32; every other dtype becomes float64. Sparse formats become CSR, never dense.
 ACCEPTED: dict[str, Any] = {"accept_sparse": "csr", "dtype": (np.float64, np.float32)}
 
+#: Sum of squares whose square is still a number.
+_MOST_SQUARES = 1e150
+
 
 def is_dict_of_tables(X: Any) -> bool:
     """True for a mapping of tables: scipy's dictionary of keys is a mapping too, but a table."""
@@ -105,6 +108,23 @@ def refuse_duplicate_names(table: Any, what: str = "X") -> None:
     if columns is not None and len(set(columns)) < len(columns):
         twice = sorted({name for name in columns if columns.count(name) > 1}, key=str)
         raise ValueError(f"{what} has duplicate column names: {listed(twice)}; every column needs a name of its own.")
+
+
+def refuse_overflow(table: Any, what: str) -> None:
+    """ValueError where squares of squares would overflow: second moments and their norms are such."""
+    values = table.data if sparse.issparse(table) else table
+    if values.dtype != np.float64 or not values.size:
+        return  # float32 has no values of that size
+    # One pass without a copy; where it gives NaN there are gaps.
+    axes = "ij"[: values.ndim]
+    squares = float(np.einsum(f"{axes},{axes}->", values, values))
+    if not squares <= _MOST_SQUARES:
+        largest = float(np.nanmax(np.abs(values)))
+        if largest > np.sqrt(_MOST_SQUARES):
+            raise ValueError(
+                f"{what} holds values as large as {largest:.3g}, whose squares overflow in sums; divide its columns by "
+                "their largest absolute values first, for X by sklearn.preprocessing.MaxAbsScaler."
+            )
 
 
 def _column_names(table: Any) -> list | None:

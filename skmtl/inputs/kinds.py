@@ -38,6 +38,11 @@ class TargetRules:
     number_kind: str = "regression"
     kinds: Mapping[Hashable, str] | None = None
 
+    def others(self, *estimators: str) -> str:
+        """Estimators that take other targets, as advice: the tuned ones of a tuned one."""
+        tuned = "CV" if self.estimator.endswith("CV") else ""
+        return " or ".join(name + tuned for name in estimators)
+
 
 def encode(observed: Observed, rules: TargetRules) -> tuple[tuple[Task, ...], NDArray]:
     """Tasks with their kinds, and targets as numbers or class codes 0 .. n_classes - 1.
@@ -101,7 +106,7 @@ def _decide_kinds(observed: Observed, rules: TargetRules) -> list[str]:
             if labels is not None and labels.dtype.kind != "b":
                 raise ValueError(
                     f"Task {name!r} holds {_example(labels)}; {rules.estimator} accepts numbers "
-                    "only. For classes use LowRankClassifier or LowRankMultiTask."
+                    f"only. For classes use {rules.others('LowRankClassifier', 'LowRankMultiTask')}."
                 )
         return [rules.number_kind] * n_tasks
     declared = rules.kinds or {}
@@ -138,7 +143,7 @@ def _refuse_fractions(observed: Observed, found: Statistics | None, rules: Targe
     raise ValueError(
         f"Unknown label type: task {observed.names[t]!r} holds continuous numbers (for example "
         f"{found.fraction[t]:.6g}); {rules.estimator} expects classes. For numbers use "
-        "LowRankRegressor or LowRankMultiTask."
+        f"{rules.others('LowRankRegressor', 'LowRankMultiTask')}."
     )
 
 

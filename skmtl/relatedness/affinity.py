@@ -12,7 +12,7 @@ from scipy import sparse
 
 from skmtl.optional import pandas
 from skmtl.relatedness.coordinates import feature_coordinates
-from skmtl.relatedness.evidence import Evidence, Outputs, centre, read_tasks, standardised_outputs, sum_moments
+from skmtl.relatedness.task_evidence import Outputs, TaskEvidence, centre, read_tasks, standardised_outputs, sum_moments
 from skmtl.relatedness.variance import explained_shares, spectra
 
 #: Rows of uncorrelated noise that are assumed beside those that two tasks share.
@@ -169,7 +169,7 @@ def affinity_of_outputs(outputs: Outputs, Z: NDArray) -> TaskAffinity:
 
 
 def _output_covariances(
-    outputs: Outputs, Z: NDArray, evidence: Evidence, values: NDArray, vectors: NDArray, shares: NDArray
+    outputs: Outputs, Z: NDArray, evidence: TaskEvidence, values: NDArray, vectors: NDArray, shares: NDArray
 ) -> tuple[NDArray, NDArray]:
     """Covariances (n_outputs, n_outputs) of the outputs' coefficients, h on the diagonal, and their variances."""
     of, q = outputs.task_of_output, Z.shape[1]

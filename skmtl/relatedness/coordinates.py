@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, svds
 
-from skmtl.matrix import FeatureMatrix, column_means
+from skmtl.matrix import FeatureMatrix, column_means, row_chunks
 from skmtl.tasks import TaskData
 
 #: Most coordinates, and most doubles that one Gram matrix per task may take.
@@ -36,12 +36,22 @@ def feature_coordinates(data: TaskData, whiten: bool) -> NDArray:
     -------
     Z : float64 ndarray of shape (n_rows, n_coordinates)
         Squares of a row sum to about n_coordinates if `whiten`, else to about n_features.
+
+    Raises
+    ------
+    ValueError
+        If no feature varies.
     """
     weights = data.row_weights
     centre = column_means(data.X, weights)
     X = FeatureMatrix(data.X, centre)
-    deviations = np.sqrt(X.squared_column_norms(weights) / weights.sum())
-    present = deviations > 1e-12 * np.maximum(np.abs(centre), 1e-300)
+    deviations, rounding = _deviations(X, weights)
+    present = deviations > rounding * np.maximum(np.abs(centre), 1e-300)
+    if not present.any():
+        raise ValueError(
+            f"No feature of X differs between rows with a target (there are {data.n_rows}), so that nothing can be "
+            "said of how tasks depend on the features; give more rows, or features that vary."
+        )
     inverse = np.where(present, 1.0 / np.where(present, deviations, 1.0), 0.0)
     most = int(min(_MAX_COORDINATES, max(2.0, np.sqrt(_GRAM_ELEMENTS / len(data.tasks)))))
     shares = weights / weights.sum()
@@ -53,6 +63,14 @@ def feature_coordinates(data: TaskData, whiten: bool) -> NDArray:
         shrinkage = _shrinkage(Z, shares, variances, int(present.sum()))
         Z /= np.sqrt((1.0 - shrinkage) * variances + shrinkage)
     return Z
+
+
+def _deviations(X: FeatureMatrix, weights: NDArray) -> tuple[NDArray, float]:
+    """Standard deviation of every feature, and the share of its mean below which that is rounding."""
+    if X.is_sparse:  # centred by algebra, where squares cancel
+        return np.sqrt(X.squared_column_norms(weights) / weights.sum()), 1e-7
+    squares = sum(weights[rows] @ (X.X[rows] - X.centre) ** 2 for rows in row_chunks(*X.shape))
+    return np.sqrt(squares / weights.sum()), 1e-12
 
 
 def _principal_directions(X: FeatureMatrix, weights: NDArray, inverse: NDArray, most: int) -> tuple[NDArray, NDArray]:

@@ -14,16 +14,16 @@ from sklearn.utils import check_random_state
 from skmtl.optional import pandas
 from skmtl.relatedness.clustering import Clustering, cluster
 from skmtl.relatedness.coordinates import feature_coordinates
-from skmtl.relatedness.evidence import (
+from skmtl.relatedness.held_out import Fold, folds
+from skmtl.relatedness.loners import loners
+from skmtl.relatedness.subspaces import Reduced, without_own_part
+from skmtl.relatedness.task_evidence import (
     centre,
     in_order_of_names,
     read_tasks,
     standardised_outputs,
     sum_moments,
 )
-from skmtl.relatedness.held_out import Fold, folds
-from skmtl.relatedness.loners import loners
-from skmtl.relatedness.subspaces import Reduced, without_own_part
 from skmtl.relatedness.variance import own_variances
 from skmtl.tasks import TaskData
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmtl.model_selection import TaskKFold
-from skmtl.relatedness.evidence import Evidence, Moments, Outputs, centre, sum_moments
+from skmtl.relatedness.task_evidence import Moments, Outputs, TaskEvidence, centre, sum_moments
 from skmtl.tasks import TaskData
 
 
@@ -17,7 +17,7 @@ from skmtl.tasks import TaskData
 class Fold:
     """Evidence of the rows that a fold trains on, and what is needed to test on the others."""
 
-    evidence: Evidence
+    evidence: TaskEvidence
     train: Moments
     test: Moments
 

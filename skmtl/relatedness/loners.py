@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from skmtl.relatedness.clustering import Clustering
-from skmtl.relatedness.evidence import Evidence
 from skmtl.relatedness.subspaces import Reduced, factors, update_bases, without_own_part
+from skmtl.relatedness.task_evidence import TaskEvidence
 
 #: Sizes of own parts beside the subspace of the group, as shares of the coefficients that a task would have alone.
 _OWN_SHARES = (0.0, 0.2, 1.0)
@@ -19,7 +19,7 @@ _STEPS = 10
 _BATCH_ELEMENTS = 1 << 22
 
 
-def loners(evidence: Evidence, own: NDArray, found: Clustering, labels: NDArray, precision: float) -> NDArray:
+def loners(evidence: TaskEvidence, own: NDArray, found: Clustering, labels: NDArray, precision: float) -> NDArray:
     """Which tasks are clearly more likely alone than under the subspace that the rest of their group spans.
 
     A group's subspace is compared as learned without the task, since with it a large enough subspace has room for

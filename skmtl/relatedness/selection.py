@@ -12,9 +12,9 @@ from sklearn.utils import check_random_state
 
 from skmtl.optional import pandas
 from skmtl.relatedness.coordinates import feature_coordinates
-from skmtl.relatedness.evidence import in_order_of_names, read_tasks, standardised_outputs
 from skmtl.relatedness.held_out import Fold, folds
 from skmtl.relatedness.subspaces import Reduced, factors, fit_bases, without_own_part
+from skmtl.relatedness.task_evidence import in_order_of_names, read_tasks, standardised_outputs
 from skmtl.relatedness.variance import own_variances
 from skmtl.targets import listed
 
@@ -180,6 +180,8 @@ class _Race:
         #: Squared errors (n_folds, n_tasks) of every task by itself.
         self.alone = np.array(by_fold)
         self.units = np.maximum(self.alone.sum(axis=0), 1e-12)
+        # Of targets that are all alike nothing is left to be predicted.
+        self.varies = self._of_tasks(np.sum([fold.test.yy for fold in parts], axis=0)) > 0
         self.steps: list[_Step] = []
 
     @property
@@ -221,8 +223,8 @@ class _Race:
     def _options(self, steps: list[_Step]) -> list[_Step]:
         """Every candidate after `steps`, at the better of two ranks, the clearest gain first."""
         members = [self.main, *(step.task for step in steps)]
-        candidates = np.setdiff1d(np.arange(len(self.counts)), np.array(members))
-        if not len(candidates):
+        candidates = np.setdiff1d(np.flatnonzero(self.varies), np.array(members))
+        if not len(candidates) or not self.varies[self.main]:
             return []
         rank = steps[-1].rank if steps else 1
         most = min(_MAX_RANK, len(members), self.parts[0].evidence.gram.shape[1])

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skmtl.relatedness.evidence import Evidence
+from skmtl.relatedness.task_evidence import TaskEvidence
 from skmtl.relatedness.variance import spectra
 
 #: Pseudo-observations, of the variance of a standardised target, that keep a perfect fit finite.
@@ -27,12 +27,12 @@ _FIRST_SIZE = 0.3
 
 @dataclass(frozen=True)
 class Reduced:
-    """`Evidence` with the own parts eliminated: ``y ~ N(0, sigma^2 (I + own ZZ' + Z B B' Z'))``.
+    """`TaskEvidence` with the own parts eliminated: ``y ~ N(0, sigma^2 (I + own ZZ' + Z B B' Z'))``.
 
     Attributes
     ----------
     gram, cross, total, dof, task_of_output
-        As in `Evidence`, with the metric ``(I + own ZZ')^-1`` between observations.
+        As in `TaskEvidence`, with the metric ``(I + own ZZ')^-1`` between observations.
     log_determinant : ndarray of shape (n_tasks,)
         Of ``I + own ZZ'``.
     own : ndarray of shape (n_tasks,)
@@ -57,7 +57,7 @@ class Reduced:
         return per_output if self.n_tasks == len(self.task_of_output) else np.add.reduceat(per_output, starts, axis=0)
 
 
-def without_own_part(evidence: Evidence, own: NDArray) -> Reduced:
+def without_own_part(evidence: TaskEvidence, own: NDArray) -> Reduced:
     """Eliminate the own parts; `own` has the shape (n_tasks,)."""
     of = evidence.task_of_output
     if not own.any():

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from skmtl.relatedness.evidence import Evidence
+from skmtl.relatedness.task_evidence import TaskEvidence
 
 #: Shares of explained variance that are considered.
 SHARES = 1.0 / (1.0 + np.exp(-np.linspace(-7.0, 6.0, 131)))
 
 
-def spectra(evidence: Evidence) -> tuple[NDArray, NDArray]:
+def spectra(evidence: TaskEvidence) -> tuple[NDArray, NDArray]:
     """Eigenvalues (n_tasks, q) and eigenvectors (n_tasks, q, q) of every task's Gram matrix."""
     gram = evidence.gram
     if gram.strides[0] == 0 or len(gram) == 1:  # one matrix that all tasks share
@@ -22,7 +22,9 @@ def spectra(evidence: Evidence) -> tuple[NDArray, NDArray]:
     return np.maximum(values, 0.0), vectors
 
 
-def explained_shares(evidence: Evidence, values: NDArray, vectors: NDArray, row_norm: float) -> tuple[NDArray, NDArray]:
+def explained_shares(
+    evidence: TaskEvidence, values: NDArray, vectors: NDArray, row_norm: float
+) -> tuple[NDArray, NDArray]:
     """Posterior mean and variance of the share h of every output's variance that its coefficients explain.
 
     Under ``y ~ N(0, s^2 (h / row_norm ZZ' + (1 - h) I))`` with s profiled out (restricted likelihood: one degree of
@@ -65,7 +67,7 @@ def explained_shares(evidence: Evidence, values: NDArray, vectors: NDArray, row_
     return shares, posterior @ SHARES**2 - shares**2 + grid
 
 
-def own_variances(evidence: Evidence, row_norm: float) -> NDArray:
+def own_variances(evidence: TaskEvidence, row_norm: float) -> NDArray:
     """Prior variance of every task's coefficients, per coordinate and in units of its noise, shape (n_tasks,).
 
     The ridge model that every task would have alone: ``h / ((1 - h) row_norm)`` with h the task's mean

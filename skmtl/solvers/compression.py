@@ -136,7 +136,7 @@ class Moments:
         )
 
     def orthogonal_rows(self, fit_intercept: bool) -> tuple[NDArray, NDArray, NDArray]:
-        """Orthogonal rows that stand for all, their targets, and their squared lengths; kept, as own parts ask again."""
+        """Orthogonal rows that stand for all, their targets, their squared lengths; kept, as own parts ask again."""
         if fit_intercept not in self._orthogonal:
             gram, cross = self.centred()[2:4] if fit_intercept else (self.gram, self.cross)
             rows, targets = _factor_moments(gram[np.newaxis], cross[np.newaxis])

@@ -86,6 +86,17 @@ def residual_scales(solution: Solution, spread: NDArray) -> NDArray:
     return np.where(noise.deviations > 0, np.maximum(noise.deviations, _LEAST_SCALE * spread), spread)
 
 
+def believed_deviations(noise: Noise) -> NDArray:
+    """Noise of every task, where targets are all alike (as a single one is) too.
+
+    Those have no unit of their own: they are believed to be as noisy as others are, and the more of them agree, the
+    less so.
+    """
+    known = noise.deviations[noise.deviations > 0]
+    typical = float(np.median(known)) if len(known) else 1.0
+    return np.where(noise.deviations == 0, typical * np.sqrt(_PRIOR_COUNT / noise.counts), noise.deviations)
+
+
 def likelihood_counts(data: TaskData, solution: Solution) -> NDArray:
     """What each task's part of the objective is multiplied by to be its negative log-likelihood, (n_tasks,)."""
     task_weights = 1.0 if data.task_weights is None else data.task_weights

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from skmtl.matrix import FeatureMatrix
 from skmtl.solvers.threads import one_blas_thread
 
-#: Widest X whose Gram matrix is eigendecomposed whole, and the eigenvectors kept beyond.
-_MAX_WHOLE = 1200
-_N_LEADING = 100
+#: Widest X whose Gram matrix is eigendecomposed whole, and the eigenvectors kept beyond. The products of a sparse X
+#: cost less than those with many eigenvectors: few are kept up to the width from which on the diagonal has to do.
+_MAX_WHOLE, _MAX_WHOLE_SPARSE = 1200, 200
+_N_LEADING, _MAX_LEADING_SPARSE = 100, 1200
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,12 @@ class Preconditioner:
 def make_preconditioner(X: FeatureMatrix, row_weights: NDArray, between: NDArray | None = None) -> Preconditioner:
     """Preconditioner for ``H = X' diag(row_weights) X + between``, of the kind that the width of X affords."""
     n_rows, n_features = X.shape
-    if n_features <= _MAX_WHOLE:
+    if n_features <= (_MAX_WHOLE_SPARSE if X.is_sparse else _MAX_WHOLE):
         gram = X.gram(row_weights)
         with one_blas_thread():  # a chain of narrow steps, unlike the product before
             values, vectors = np.linalg.eigh(gram if between is None else gram + between)
         return Preconditioner(vectors, np.maximum(values, 0.0), 0.0)
-    if X.is_sparse:
+    if X.is_sparse and n_features > _MAX_LEADING_SPARSE:
         return Preconditioner(None, X.squared_column_norms(row_weights), 0.0)
     return _leading(X, row_weights, min(_N_LEADING, n_rows, n_features))
 

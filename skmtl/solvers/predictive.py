@@ -33,7 +33,7 @@ from scipy import sparse
 from skmtl.penalties import Penalties
 from skmtl.solvers.factor_prior import factor_curvatures, posterior_covariances
 from skmtl.solvers.formulation import Formulation, point_of
-from skmtl.solvers.noise import count_unit, likelihood_counts, scaled_factors
+from skmtl.solvers.noise import believed_deviations, count_unit, likelihood_counts, scaled_factors
 from skmtl.solvers.preconditioner import Preconditioner
 from skmtl.solvers.solution import Solution
 from skmtl.solvers.spread import MergedSpread, SharedSpread, Spread
@@ -42,6 +42,8 @@ from skmtl.tasks import TaskData
 
 #: Doubles that the factor term may hold at a time.
 _CHUNK_ELEMENTS = 1 << 22
+#: Of the ridge on the basis, relative to the largest curvature: without any, unseen directions would be NaN.
+_LEAST_STRENGTH = 1e-10
 
 
 def shared_spread(
@@ -73,7 +75,7 @@ def shared_spread(
         centre,
         turn,
         np.maximum(omega, 0.0),
-        penalties.reference,
+        max(penalties.reference, _LEAST_STRENGTH * float(values.max(initial=0.0) * omega.max(initial=0.0))),
         free * variance / scale,
         max(1.0 - float(np.sum(solution.noise.freedom)) / n_observed, 0.1),
         is_eliminated,
@@ -156,7 +158,7 @@ def standard_deviations(solution: Solution, X: Any, tasks: NDArray) -> NDArray:
         return _merged(spread, X, tasks)
     assert spread is not None
     assert solution.noise is not None
-    noise = solution.noise.deviations
+    noise = believed_deviations(solution.noise)
     variances = np.empty((X.shape[0], len(tasks)))
     shared, k = spread.shared, solution.rank
     known = tasks[tasks >= 0]

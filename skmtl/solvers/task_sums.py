@@ -51,7 +51,8 @@ def sums_of_moments(moments: Moments, solution: Solution, fit_intercept: bool) -
     """Complete squared targets, from their moments."""
     n_tasks, total = len(moments.y_sum), moments.total
     x_mean, y_mean, gram, cross, squares = moments.centred()
-    about_mean = squares
+    # The squares about the origin, where that is not the mean, have cancelled.
+    about_mean = _beyond_rounding(squares, np.maximum(1e-24 * total * y_mean**2, 1e-13 * moments.squares))
     if not fit_intercept:
         x_mean, y_mean = np.zeros_like(x_mean), np.zeros_like(y_mean)
         gram, cross, squares = moments.gram, moments.cross, moments.squares
@@ -80,6 +81,11 @@ def squared_errors(moments: Moments, solution: Solution) -> NDArray:
     return np.maximum(spread, 0.0) + moments.total * (y_mean - x_mean @ coef - solution.intercept) ** 2
 
 
+def _beyond_rounding(squares: NDArray, rounding: NDArray) -> NDArray:
+    """Squares about the means; exactly zero for targets that are all alike, whatever rounding leaves of them."""
+    return np.where(squares <= rounding, 0.0, squares)
+
+
 def sums_of_data(
     data: TaskData, solution: Solution, fit_intercept: bool, formulation: Formulation | None = None
 ) -> TaskSums | None:
@@ -95,6 +101,7 @@ def sums_of_data(
     counts = observations.task_sums(weights)
     means = observations.task_sums(weights * block.y) / counts
     total_squares = observations.task_sums(weights * (block.y - observations.spread(means)) ** 2)
+    total_squares = _beyond_rounding(total_squares, 1e-24 * counts * means**2)
     if formulation is not None and formulation.problem.X.X is data.X:
         X = formulation.problem.X
     else:

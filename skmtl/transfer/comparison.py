@@ -13,12 +13,13 @@ from sklearn.base import clone
 from sklearn.utils import get_tags
 
 from skmtl.model_selection import stack_tasks
-from skmtl.scoring import as_scorer
+from skmtl.scoring import ask_scorer
 from skmtl.single_task import Responses, SingleTask, task_classes
 from skmtl.target_columns import natural_dtype
 from skmtl.targets import TaskTargets, take_rows
 from skmtl.transfer.counterparts import Opponent, with_kinds
 from skmtl.transfer.folds import Fold
+from skmtl.transfer.progress import errors_named
 from skmtl.transfer.task_table import TaskTable
 
 #: Groups that the test rows of a fold are dealt into, to see how a score of the user's varies.
@@ -109,7 +110,8 @@ def _fit_alone(estimator: Any, table: TaskTable, labels: Sequence[NDArray], test
     answers = {}
     for t, rows in asked.items():
         X, y = table.alone(t, labels[t])
-        fitted = clone(estimator).fit(X, _as_taken(estimator, y))
+        with errors_named(f"task {table.tasks[t].name!r} alone"):
+            fitted = clone(estimator).fit(X, _as_taken(estimator, y))
         name = 0 if table.form == "array" else table.tasks[t].name
         answers[t] = _Asked(Responses(fitted, table.part(rows)[0]), name, np.arange(len(rows)), rows)
     return answers
@@ -173,13 +175,12 @@ def _scored(asked: _Asked, table: TaskTable, t: int, metric: Any) -> Answers:
     """The score of a metric of the user's, and the same without each of a few groups of rows."""
     y_true = true_values(table, t, asked.truth_rows)
     X = take_rows(_one_table(table), asked.truth_rows)
-    scorer = as_scorer(metric)
 
     def score(kept: NDArray) -> float:
         X_kept = take_rows(X, kept)
         one = SingleTask(asked.responses, asked.name, X_kept, asked.rows[kept])
         try:
-            return float(scorer(one, X_kept, y_true[kept]))
+            return ask_scorer(metric, one, y_true[kept])
         except ValueError:
             if len(np.unique(y_true[kept])) < 2:  # of one class some metrics are undefined
                 return float("nan")

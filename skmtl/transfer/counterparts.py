@@ -49,6 +49,20 @@ class Opponent:
     how: str
 
 
+def compared(estimator: Any, table: TaskTable) -> dict[str, Opponent]:
+    """The models of a report: {"joint": ..., "independent": ..., "pooled": ...}."""
+    return {"joint": Opponent(_unguarded(estimator), "jointly"), **opponents(estimator, table)}
+
+
+def _unguarded(estimator: Any) -> Any:
+    """The estimator without its guard, which would leave a task that it sets apart no difference to show."""
+    changed = clone(estimator)
+    inside = predicting_part(changed)
+    if type(inside) in _TUNED and "guard" in inside.get_params(deep=False):
+        inside.set_params(guard=False)
+    return changed
+
+
 def opponents(estimator: Any, table: TaskTable) -> dict[str, Opponent]:
     """{"independent": ..., "pooled": ...}; no "pooled" where the tasks have no common meaning.
 

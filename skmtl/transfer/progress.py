@@ -9,8 +9,34 @@ from typing import Any
 
 from sklearn.utils.parallel import Parallel, delayed
 
+from skmtl.estimators.parameters import check_parameter
+
 #: One piece of work: what it is called, a function, and its arguments.
 Job = tuple[str, Callable, tuple]
+
+
+@contextmanager
+def errors_named(what: str) -> Iterator[None]:
+    """Errors raised inside say where: of a hundred fits it is one that failed.
+
+    Raises
+    ------
+    ValueError
+        In place of any other error, with `what` before its message.
+    """
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        raise ValueError(f"{what}: {kind}{error}") from error
+
+
+def _run(job: Job) -> Any:
+    name, function, arguments = job
+    with errors_named(name):
+        return function(*arguments)
 
 
 def run_all(jobs: list[Job], n_jobs: int | None = None, verbose: int = 0) -> list[Any]:
@@ -23,22 +49,24 @@ def run_all(jobs: list[Job], n_jobs: int | None = None, verbose: int = 0) -> lis
         As in joblib.
     verbose : int, default=0
         1: progress on the standard error.
+
+    Raises
+    ------
+    ValueError
+        For an `n_jobs` that is no number of jobs, and where a job fails, naming the job.
     """
+    check_parameter("n_jobs", n_jobs)
     if not verbose:
-        return list(Parallel(n_jobs=n_jobs)(delayed(function)(*arguments) for _, function, arguments in jobs))
+        return list(Parallel(n_jobs=n_jobs)(delayed(_run)(job) for job in jobs))
     if n_jobs not in (None, 1):
         # Results of parallel jobs arrive all at once with the oldest joblib, so joblib itself reports.
-        return list(
-            Parallel(n_jobs=n_jobs, verbose=10 * int(verbose))(
-                delayed(function)(*arguments) for _, function, arguments in jobs
-            )
-        )
+        return list(Parallel(n_jobs=n_jobs, verbose=10 * int(verbose))(delayed(_run)(job) for job in jobs))
     results = []
     with _progress(len(jobs)) as advance:
-        for name, function, arguments in jobs:
-            advance(name, 0)
-            results.append(function(*arguments))
-            advance(name, 1)
+        for job in jobs:
+            advance(job[0], 0)
+            results.append(_run(job))
+            advance(job[0], 1)
     return results
 
 

@@ -13,12 +13,13 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from skmtl.evidence import LEVEL, OWN_EVIDENCE, Evidence, gains, total_gain, weigh
-from skmtl.scoring import NUMERIC, as_scorer
+from skmtl.inputs.features import is_dict_of_tables
+from skmtl.scoring import NUMERIC, as_scorer, require_known_tasks
 from skmtl.single_task import require_instance
-from skmtl.targets import listed
+from skmtl.targets import is_named
 from skmtl.tasks import Task
 from skmtl.transfer.comparison import Answers, FoldResult, answer_fold
-from skmtl.transfer.counterparts import Opponent, opponents, predicting_part, target_rules
+from skmtl.transfer.counterparts import Opponent, compared, predicting_part, target_rules
 from skmtl.transfer.folds import Fold, outer_folds, training_labels
 from skmtl.transfer.paired import ScoredTask, score_default, score_metric
 from skmtl.transfer.progress import run_all
@@ -74,7 +75,9 @@ def transfer_report(
     -----
     The opponents of skmtl's estimators are their tuned versions with the shared part left out: own parts only
     (independent), and one common part only, with an intercept per task (pooled; where all tasks have one kind and
-    one output). For any other estimator they are clones, fitted on each task alone, and on the rows of all
+    one output). A tuned estimator is compared without its `guard`: that would answer the question of the report first,
+    and leave a task that it sets apart no difference to show. What the report finds to be hurt is what the guard is
+    there for. For any other estimator they are clones, fitted on each task alone, and on the rows of all
     tasks as if they were one.
 
     The verdict rests on losses of the same rows under both models: squared error of numbers and of class
@@ -119,7 +122,7 @@ def compare(
     verbose: int = 0,
 ) -> list[TransferReport]:
     """A report for every number of training labels per task; None means all."""
-    models = {"joint": Opponent(estimator, "jointly"), **opponents(estimator, table)}
+    models = compared(estimator, table)
     seeds = check_random_state(random_state).randint(np.iinfo(np.int32).max, size=len(folds))
     labels = [[training_labels(table, fold, size, seed) for fold, seed in zip(folds, seeds)] for size in sizes]
     cells = [(i, k, name) for i in range(len(sizes)) for k in range(len(folds)) for name in models]
@@ -147,10 +150,22 @@ def compare(
 def tasks_for(estimator: Any, X: Any, y: Any) -> TaskTable:
     """The tasks of X and y as the estimator takes them."""
     require_instance(estimator)
+    _require_named_tasks(estimator, X, y)
     with warnings.catch_warnings():
         if not hasattr(predicting_part(estimator), "kinds"):  # which is what the warning advises to set
             warnings.filterwarnings("ignore", message=".*hold whole numbers with at most")
         return read_tasks(X, y, target_rules(estimator), _task_column(estimator, X))
+
+
+def _require_named_tasks(estimator: Any, X: Any, y: Any) -> None:
+    """ValueError where targets have names and the estimator is scikit-learn's own, which knows none."""
+    inside = type(predicting_part(estimator))
+    if (is_named(y) or is_dict_of_tables(X)) and inside.__module__.partition(".")[0] == "sklearn":
+        raise ValueError(
+            f"{inside.__name__} takes targets as an array, and y names its tasks. Give one X and y as an array of "
+            "shape (n_rows, n_tasks), for example np.column_stack(list(y.values())), or an estimator of named tasks "
+            "such as LowRankMultiTaskCV()."
+        )
 
 
 def _task_column(estimator: Any, X: Any) -> Any:
@@ -177,9 +192,8 @@ def task_metrics(scoring: Any, table: TaskTable) -> dict[Hashable, Any]:
         return {}
     if not isinstance(scoring, Mapping):
         scoring = dict.fromkeys(table.names, scoring)
-    for name, metric in scoring.items():
-        if name not in table.names:
-            raise ValueError(f"scoring names the unknown task {name!r}; the tasks are {listed(table.names)}.")
+    require_known_tasks(scoring, table.names)
+    for metric in scoring.values():
         as_scorer(metric)
     return {name: metric for name, metric in scoring.items() if metric is not None}
 

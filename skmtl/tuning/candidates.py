@@ -47,7 +47,8 @@ class Candidate:
         parts = self.has_shared + 2 * (self.alpha_own is not None) + (self.alpha_common is not None)
         rank = np.inf if self.n_components is None else self.n_components
         strengths = [self.alpha, self.alpha_common or np.inf, self.alpha_own or np.inf]
-        return (parts, rank if self.has_shared else 0, *(-strength for strength in strengths), self.factor_prior != "ridge")
+        is_learned = self.factor_prior != "ridge"
+        return (parts, rank if self.has_shared else 0, *(-strength for strength in strengths), is_learned)
 
     def as_dict(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -55,7 +55,7 @@ def _posterior_means(estimates: NDArray, errors: NDArray) -> NDArray:
 
 
 def _gains(evaluation: Evaluation, joint: Candidate, alone: Candidate) -> tuple[NDArray, NDArray, NDArray]:
-    """Number of held-out rows of every task, and mean and variance of their losses under `alone` minus under `joint`."""
+    """Held-out rows of every task, and mean and variance of their losses under `alone` minus under `joint`."""
 
     def on_fold(fold: Fold) -> tuple[NDArray, NDArray]:
         return fold.loss_differences(fold.fit(alone), fold.fit(joint))

@@ -174,7 +174,7 @@ class Moments:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class TaskEvidence:
     """`Moments` about the means of every task: all that a linear model with an intercept per task needs.
 
     Attributes
@@ -224,7 +224,7 @@ def _one_output_per_task(obs: ListedObservations, first: NDArray) -> ListedObser
     return ListedObservations(obs.n_rows, obs.rows[kept], np.concatenate([[0], np.cumsum(sizes)]))
 
 
-def centre(moments: Moments, task_of_output: NDArray) -> Evidence:
+def centre(moments: Moments, task_of_output: NDArray) -> TaskEvidence:
     """Moments about the means; a task without any observation has zero evidence."""
     count = np.maximum(moments.count, 1.0)
     means = moments.z / count[:, np.newaxis]
@@ -235,4 +235,4 @@ def centre(moments: Moments, task_of_output: NDArray) -> Evidence:
     of = task_of_output
     cross = moments.zy - moments.y[:, np.newaxis] * means[of]
     total = np.maximum(moments.yy - moments.y**2 / count[of], 0.0)
-    return Evidence(gram, cross, total, np.maximum(moments.count - 1.0, 0.0), of)
+    return TaskEvidence(gram, cross, total, np.maximum(moments.count - 1.0, 0.0), of)
