@@ -18,7 +18,6 @@ from sklearn.utils.validation import check_is_fitted
 from skmtl.estimators.additional import join_solutions, join_tasks, rules_for_new_tasks
 from skmtl.estimators.attributes import OPTIONAL, fitted_attributes
 from skmtl.estimators.callbacks import CallbackSupportMixin, FitProgress, with_callbacks
-from skmtl.estimators.naming import name_methods
 from skmtl.estimators.parameters import check_parameters
 from skmtl.estimators.responses import Parts, decisions, linear_predictors, predictions, probabilities
 from skmtl.inputs import Form, Query, TargetRules, as_task_data, scored_targets
@@ -75,11 +74,6 @@ class JointLinearModel(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tr
     A subclass says which targets it accepts (`_rules`), how `TaskData` becomes a `Solution` (`_solve`), and how
     new tasks do beside it (`_solve_new`).
     """
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        always = dict.fromkeys(("fit", "predict", "score", "score_tasks", "transform", "split", "add_tasks"))
-        name_methods(cls, {**always, "predict_proba": _has_probabilities, "decision_function": _has_decisions})
 
     def _rules(self) -> TargetRules:
         raise NotImplementedError
