@@ -301,7 +301,7 @@ class ListedObservations:
                 np.matmul((seen * curvature[part, np.newaxis]).T, seen, out=sums[task])
         else:
             for tasks, places, inside in self._alike:
-                step = max(1, _CACHED_ELEMENTS // (places.shape[1] * p))
+                step = max(1, _CACHED_ELEMENTS // max(places.shape[1] * p, 1))
                 for start in range(0, len(tasks), step):
                     here = slice(start, start + step)
                     at = places[here]

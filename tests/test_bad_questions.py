@@ -89,26 +89,6 @@ def test_many_tasks_are_listed_in_part():
 
 
 @pytest.mark.parametrize(
-    ("ask", "message"),
-    [
-        (lambda: LowRankClassifierCV().fit(X), "LowRankClassifierCV.fit() missing 1 required positional argument: 'y'"),
-        (lambda: LowRankRegressor().fit(X, NUMBERS, groups=X), "LowRankRegressor.fit() got an unexpected keyword"),
-        (
-            lambda: LowRankClassifier().fit(X, LABELS).predict(X, return_std=True),
-            "LowRankClassifier.predict() got an unexpected keyword argument 'return_std'",
-        ),
-        (lambda: LowRankRegressorCV().predict(), "LowRankRegressorCV.predict() missing 1 required"),
-        (lambda: LowRankClassifier().predict_proba(), "LowRankClassifier.predict_proba() missing 1 required"),
-        (lambda: LowRankMultiTask().transform(), "LowRankMultiTask.transform() missing 1 required"),
-    ],
-)
-def test_python_names_the_class_that_was_called(ask, message):
-    with pytest.raises(TypeError) as refusal:
-        ask()
-    assert str(refusal.value).startswith(message)
-
-
-@pytest.mark.parametrize(
     ("estimator", "targets", "advice"),
     [
         (LowRankRegressorCV(), LABELS, "For classes use LowRankClassifierCV or LowRankMultiTaskCV."),
