@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skmtl import LowRankClassifier, LowRankClassifierCV, LowRankMultiTask, LowRankRegressor, LowRankRegressorCV
+from skmtl import LowRankClassifierCV, LowRankMultiTask, LowRankRegressor, LowRankRegressorCV
 
 X = np.random.RandomState(0).randn(8, 3)
 NUMBERS = np.array([0.3, -0.2, 1.7, 0.9, -1.1, 0.4, 0.8, 2.5])
