@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from problems import KINDS, LAYOUTS, convex_optimum, make_data, objective
 
 from skmtl.penalties import shrink_singular_values
-from skmtl.solvers import alternating, formulate, prepare, solve, solve_prepared
+from skmtl.solvers import alternating, descent, formulate, prepare, solve, solve_prepared
 from skmtl.solvers.anderson import Memory, Place
 from skmtl.solvers.convex_loss import GramLoss, RowLoss, convex_loss
 
@@ -95,7 +95,7 @@ def test_well_conditioned_problems_take_few_steps_and_no_basis_step(which, monke
     def refuse(*args, **kwargs):
         raise AssertionError("a basis step")
 
-    monkeypatch.setattr(alternating, "minimise_basis", refuse)
+    monkeypatch.setattr(descent, "minimise_basis", refuse)
     solution = fit(wide_tables()[0][which], alpha=0.5, tol=1e-6)
     assert solution.convergence.converged
     assert solution.rank > 0

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from skmtl.matrix import column_means
 from skmtl.penalties import Penalties
-from skmtl.solvers.alternating import Prepared, Report, prepare, solve_prepared
+from skmtl.solvers.alternating import Prepared, prepare, solve_prepared
 from skmtl.solvers.build import ScaleTargets, make_blocks, make_problem
 from skmtl.solvers.compression import Moments, complete_moments, is_complete_squared
+from skmtl.solvers.descent import Report
 from skmtl.solvers.factor_prior import refit_factors
 from skmtl.solvers.formulation import Formulation, describe, formulate, point_of, restore
 from skmtl.solvers.group_own import solve_group
