@@ -13,7 +13,7 @@ observation, with a last axis of length n_outputs where n_outputs > 1.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -80,9 +80,15 @@ def pair_batches(n_rows: int, p: int) -> list[tuple[int, int]]:
     return [*batches, (first, p)]
 
 
+@cache
+def _upper_triangle(p: int) -> tuple[NDArray, NDArray]:
+    """Row and column of every packed pair; asked for at each of the many small steps of a fit."""
+    return np.triu_indices(p)
+
+
 def unpack_pairs(packed: NDArray, p: int) -> NDArray:
     """Symmetric (m, p, p) from the packed upper triangles (m, p (p + 1) / 2)."""
-    upper, lower = np.triu_indices(p)
+    upper, lower = _upper_triangle(p)
     full = np.empty((packed.shape[0], p, p))
     full[:, upper, lower] = packed
     full[:, lower, upper] = packed
