@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse.linalg import ArpackError, eigsh, svds
+from scipy.sparse.linalg import ArpackError, aslinearoperator, eigsh, svds
 
 #: Up to this size a Gram matrix is decomposed whole, beyond by Lanczos steps; and the largest one that is formed.
 _WHOLE_LIMIT, _GRAM_LIMIT = 150, 1500
@@ -88,9 +88,13 @@ def leading_left_vectors(matrix: NDArray, n_vectors: int) -> tuple[NDArray, NDAr
     rows, columns = matrix.shape
     n_vectors = min(n_vectors, rows, columns)
     if min(rows, columns) > _GRAM_LIMIT and _are_few(n_vectors, min(rows, columns)):
-        left, values, _ = svds(matrix, k=n_vectors, v0=_lanczos_start(min(rows, columns)))
+        size = float(np.linalg.norm(matrix))  # ARPACK takes values below 1e-11 for zero
+        if size == 0.0:
+            return np.eye(rows, n_vectors), np.zeros(n_vectors)
+        scaled = aslinearoperator(matrix) * (1.0 / size)
+        left, values, _ = svds(scaled, k=n_vectors, v0=_lanczos_start(min(rows, columns)))
         order = np.argsort(values)[::-1]
-        return left[:, order], values[order]
+        return left[:, order], values[order] * size
     squares, vectors = _leading_eigenpairs(matrix @ matrix.T if rows <= columns else matrix.T @ matrix, n_vectors)
     values = np.sqrt(np.maximum(squares, 0.0))
     if rows > columns:
@@ -112,12 +116,13 @@ def spectral_norm(matrix: NDArray) -> float:
 
 def _leading_eigenpairs(gram: NDArray, n_vectors: int) -> tuple[NDArray, NDArray]:
     """Eigenvalues (n_vectors,), largest first, and eigenvectors (rows, n_vectors), to full precision."""
-    if len(gram) > _WHOLE_LIMIT and _are_few(n_vectors, len(gram)):
+    size = float(np.trace(gram))  # ARPACK takes values below 1e-11 for zero
+    if size > 0 and len(gram) > _WHOLE_LIMIT and _are_few(n_vectors, len(gram)):
         try:
-            squares, vectors = eigsh(gram, k=n_vectors, v0=_lanczos_start(len(gram)))
+            squares, vectors = eigsh(gram / size, k=n_vectors, v0=_lanczos_start(len(gram)))
             order = np.argsort(squares)[::-1]
-            return squares[order], vectors[:, order]
-        except ArpackError:  # a matrix of zeros, or leading values too close together
+            return squares[order] * size, vectors[:, order]
+        except ArpackError:  # leading values too close together
             pass
     squares, vectors = np.linalg.eigh(gram)
     return squares[::-1][:n_vectors], vectors[:, ::-1][:, :n_vectors]

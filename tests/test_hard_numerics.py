@@ -12,6 +12,7 @@ from problems import KINDS, make_data, objective
 from scipy import sparse
 
 from skmtl import LowRankClassifier, LowRankMultiTask
+from skmtl.penalties import leading_left_vectors, spectral_norm
 from skmtl.solvers import solve
 
 FORMS = ("complete", "gaps", "labelled", "csr")
@@ -191,3 +192,20 @@ def test_an_estimator_warns_when_it_has_not_converged():
     y = (X @ rng.randn(6, 3) + rng.randn(60, 3) > 0).astype(int)
     with pytest.warns(ConvergenceWarning, match=r"max_iter=1 steps left a relative duality gap of .*Raise max_iter"):
         LowRankClassifier(alpha=1e-4, max_iter=1).fit(X, y)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-20])
+def test_singular_values_do_not_depend_on_the_unit(unit):
+    matrix = np.random.RandomState(0).randn(300, 200)
+    values = np.linalg.svd(matrix, compute_uv=False)
+    for table in (matrix, matrix.T):
+        np.testing.assert_allclose(spectral_norm(table * unit) / unit, values[0], rtol=1e-12)
+        np.testing.assert_allclose(leading_left_vectors(table * unit, 5)[1] / unit, values[:5], rtol=1e-12)
+
+
+def test_singular_values_of_a_matrix_whose_gram_matrix_is_too_large():
+    rng = np.random.RandomState(0)
+    left, right = np.linalg.qr(rng.randn(1600, 8))[0], np.linalg.qr(rng.randn(1550, 8))[0]
+    values = np.array([3.0, 3.0, 2.0, 1.9, 1.0, 0.5, 0.4, 0.3]) * 1e-20
+    np.testing.assert_allclose(leading_left_vectors((left * values) @ right.T, 5)[1], values[:5], rtol=1e-10, atol=0)
+    assert spectral_norm(np.zeros((1600, 1550))) == 0.0
