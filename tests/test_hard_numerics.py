@@ -11,7 +11,7 @@ import pytest
 from problems import KINDS, make_data, objective
 from scipy import sparse
 
-from skmtl import LowRankClassifier, LowRankMultiTask
+from skmtl import LowRankClassifier, LowRankMultiTask, LowRankRegressor
 from skmtl.penalties import leading_left_vectors, spectral_norm
 from skmtl.solvers import solve
 
@@ -192,6 +192,21 @@ def test_an_estimator_warns_when_it_has_not_converged():
     y = (X @ rng.randn(6, 3) + rng.randn(60, 3) > 0).astype(int)
     with pytest.warns(ConvergenceWarning, match=r"max_iter=1 steps left a relative duality gap of .*Raise max_iter"):
         LowRankClassifier(alpha=1e-4, max_iter=1).fit(X, y)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("alpha_own", [None, 1.0])
+def test_single_precision_far_from_zero_on_rows_of_their_own(fit_intercept, alpha_own):
+    rng = np.random.RandomState(0)
+    X = {t: (100.0 + rng.randn(n, 4)).astype(np.float32) for t, n in {"a": 900, "b": 900, "c": 900}.items()}
+    y = {t: table @ rng.randn(4) + rng.randn(len(table)) for t, table in X.items()}
+    single, double = (
+        LowRankRegressor(n_components=2, alpha_own=alpha_own, fit_intercept=fit_intercept, tol=1e-10).fit(tables, y)
+        for tables in (X, {t: table.astype(np.float64) for t, table in X.items()})
+    )
+    for t in X:
+        np.testing.assert_allclose(single.coef_[t], double.coef_[t], rtol=1e-8)
+        np.testing.assert_allclose(single.intercept_[t], double.intercept_[t], rtol=1e-8)
 
 
 @pytest.mark.parametrize("unit", [1.0, 1e-20])

@@ -251,7 +251,7 @@ def compress_labelled(data: TaskData, block: Block, penalties: Penalties, fit_in
     if fit_intercept:
         weighted_X, weighted_y = (X, y) if roots is None else (X * weights[:, np.newaxis], y * weights)
         totals = np.diff(offsets).astype(float) if roots is None else np.add.reduceat(weights, offsets[:-1])
-        centres = np.add.reduceat(weighted_X, offsets[:-1], axis=0) / totals[:, np.newaxis]
+        centres = np.add.reduceat(weighted_X, offsets[:-1], axis=0, dtype=float) / totals[:, np.newaxis]
         means = np.add.reduceat(weighted_y, offsets[:-1]) / totals
         rows, targets = np.repeat(centres, np.diff(offsets), axis=0), y - means[observations.tasks]
         np.subtract(X, rows, out=rows)
@@ -260,7 +260,7 @@ def compress_labelled(data: TaskData, block: Block, penalties: Penalties, fit_in
             between = (spread * (unit**2 * totals)[:, np.newaxis]).T @ spread
     else:
         centres, means = np.zeros((1, n_features)), np.zeros(n_tasks)
-        rows, targets = X, y
+        rows, targets = X.astype(float, copy=False), y
     if roots is not None:
         rows, targets = rows * roots[:, np.newaxis], targets * roots
     if is_long(data):
