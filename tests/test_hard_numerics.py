@@ -224,3 +224,17 @@ def test_singular_values_of_a_matrix_whose_gram_matrix_is_too_large():
     values = np.array([3.0, 3.0, 2.0, 1.9, 1.0, 0.5, 0.4, 0.3]) * 1e-20
     np.testing.assert_allclose(leading_left_vectors((left * values) @ right.T, 5)[1], values[:5], rtol=1e-10, atol=0)
     assert spectral_norm(np.zeros((1600, 1550))) == 0.0
+
+
+def test_long_targets_that_are_all_alike_have_no_unit_of_their_own():
+    # A sum of so many 0.1 is off by more than a rounding error of its mean.
+    rng = np.random.RandomState(0)
+    X = rng.randn(100_000, 2)
+    Y = np.column_stack([X @ [1.0, 2.0] + rng.randn(len(X)), np.full(len(X), 0.1)])
+    Y[::3, 0] = np.nan
+    model = LowRankRegressor(n_components=1, alpha=1e-3).fit(X, Y)
+    assert model.noise_scale_[1] == 0.0
+    np.testing.assert_allclose(model.noise_scale_[0], 1.0, rtol=0.02)
+    np.testing.assert_allclose(model.intercept_[1], 0.1, rtol=1e-12)
+    Y[:, 1] = 0.0
+    np.testing.assert_allclose(model.objective_, LowRankRegressor(n_components=1, alpha=1e-3).fit(X, Y).objective_)

@@ -173,13 +173,23 @@ def _null_scale(kind: str, n_outputs: int, observations, y: NDArray, weights: ND
         one_hot = (np.arange(n_outputs) == y[..., np.newaxis]) * weights[..., np.newaxis]
         share = observations.task_sums(one_hot) / totals[:, np.newaxis]
         return 1.0 / np.sqrt(np.sum(share * (1.0 - share), axis=1) / (n_outputs - 1))
+    if kind == "regression":
+        _, means, squares = about_means(observations, y, weights)
+        deviations = np.sqrt(squares / totals)
+        # A constant target has no scale of its own.
+        return np.where(deviations > 1e-12 * np.abs(means), deviations, 1.0)
     means = observations.task_sums(weights * y) / totals
     if kind == "binary":
         return 1.0 / np.sqrt(means * (1.0 - means))
-    if kind == "count":
-        counts = observations.task_sums((weights > 0).astype(float))
-        return 1.0 / np.sqrt(np.maximum(means, 0.5 / counts))
-    variances = observations.task_sums(weights * (y - observations.spread(means)) ** 2) / totals
-    deviations = np.sqrt(variances)
-    # A constant target has no scale of its own.
-    return np.where(deviations > 1e-12 * np.abs(means), deviations, 1.0)
+    counts = observations.task_sums((weights > 0).astype(float))
+    return 1.0 / np.sqrt(np.maximum(means, 0.5 / counts))
+
+
+def about_means(observations, y: NDArray, weights: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    """Total weight, mean, and weighted squares about the mean of every task's targets, each of shape (n_tasks,)."""
+    totals = observations.task_sums(weights)
+    means = observations.task_sums(weights * y) / totals
+    deviations = y - observations.spread(means)
+    # A long sum is off by more than the last digit, which would pass for a variance of targets that are all alike.
+    shifts = observations.task_sums(weights * deviations) / totals
+    return totals, means + shifts, observations.task_sums(weights * (deviations - observations.spread(shifts)) ** 2)

@@ -15,7 +15,7 @@ from scipy import sparse
 from skmtl.matrix import FeatureMatrix, column_means
 from skmtl.objective import Block, with_ones
 from skmtl.observations import ListedObservations, MatrixObservations, Pairs
-from skmtl.solvers.build import make_blocks
+from skmtl.solvers.build import about_means, make_blocks
 from skmtl.solvers.compression import Moments
 from skmtl.solvers.formulation import Formulation
 from skmtl.solvers.solution import Solution
@@ -98,9 +98,7 @@ def sums_of_data(
     weights = np.broadcast_to(block.weights, block.y.shape) * observations.spread(
         data.weight_per_task / per_task[tasks]
     )
-    counts = observations.task_sums(weights)
-    means = observations.task_sums(weights * block.y) / counts
-    total_squares = observations.task_sums(weights * (block.y - observations.spread(means)) ** 2)
+    counts, means, total_squares = about_means(observations, block.y, weights)
     total_squares = _beyond_rounding(total_squares, 1e-24 * counts * means**2)
     if formulation is not None and formulation.problem.X.X is data.X:
         X = formulation.problem.X
