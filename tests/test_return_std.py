@@ -216,3 +216,31 @@ def test_without_any_penalty_the_spread_is_a_number(n_rows):
     std = np.column_stack(list(model.predict(X, return_std=True)[1].values()))
     assert np.isfinite(std).all()
     assert (std > 0).all()
+
+
+@pytest.mark.parametrize("alpha_common", [None, 0.03])
+def test_columns_far_from_zero_without_intercepts_leave_own_parts_as_certain(alpha_common):
+    rng = np.random.RandomState(0)
+    X = rng.randn(60, 10)
+    Y = X @ rng.randn(10, 1) @ rng.randn(1, 3) + rng.randn(60, 3)
+    options = {"n_components": 1, "alpha": 0.0045, "alpha_own": 0.15, "alpha_common": alpha_common, "tol": 1e-9}
+    near, far = (
+        LowRankRegressor(**options, fit_intercept=False, max_iter=2000).fit(table, Y).predict(table, return_std=True)[1]
+        for table in (X + np.eye(10)[0] * 1e2, X + np.eye(10)[0] * 1e4)
+    )
+    assert_allclose(near, far, rtol=0.02)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+def test_errors_beside_own_parts_are_as_large_as_stated(form):
+    # Six draws of 8 tasks whose coefficients come from the prior: the mean square has a standard error of about 0.03.
+    squares = []
+    for seed in range(6):
+        rng = np.random.RandomState(seed)
+        coef = rng.randn(10, 2) @ rng.randn(2, 8) / np.sqrt(10) + 0.5 * rng.randn(10, 8)
+        X, new = rng.randn(60, 10), rng.randn(300, 10)
+        Y = X @ coef + rng.randn(60, 8)
+        model = LowRankRegressor(n_components=2, alpha=0.05, alpha_own=4 / 60, scale_targets=None).fit(form(X), Y)
+        mean, std = model.predict(form(new), return_std=True)
+        squares.append(np.mean(((new @ coef + rng.randn(300, 8) - mean) / std) ** 2))
+    assert_allclose(np.mean(squares), 1.0, atol=0.12)

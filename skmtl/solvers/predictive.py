@@ -16,14 +16,15 @@ curvature ``H (x) S S'`` of the preconditioner with the eigenvalues lambda and o
 3. what the basis leaves open acts on the factors as noise does, and is added to it before V_t is computed.
 
 All is multiplied by ``1 + 2 / nu_t`` for a noise that was estimated from nu_t degrees of freedom, about the variance
-of Student's t. The terms are added as if independent, except that an own part takes over some of what factors leave
-open: x is replaced by ``(1 - G (G + alpha_own)^-1) x`` in theirs.
+of Student's t. The terms are added as if independent, except that an own part takes over some of what the others
+leave open: x is replaced by ``(1 - G (G + alpha_own)^-1) x`` in theirs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -158,34 +159,49 @@ def standard_deviations(solution: Solution, X: Any, tasks: NDArray) -> NDArray:
         return _merged(spread, X, tasks)
     assert spread is not None
     assert solution.noise is not None
-    noise = believed_deviations(solution.noise)
     variances = np.empty((X.shape[0], len(tasks)))
-    shared, k = spread.shared, solution.rank
-    known = tasks[tasks >= 0]
-    basis = solution.basis[:, :k]
-    intercept = 1.0 / spread.counts[known]
-    variances[:, tasks >= 0] = noise[known] ** 2 * (1.0 + intercept)
-    moments = spread.moments[known] * (1.0 + intercept)[:, np.newaxis]
-    if (tasks < 0).any():
-        variances[:, tasks < 0] = np.mean(noise**2) + np.var(solution.intercept)
-        moments = np.insert(moments, np.flatnonzero(tasks < 0), np.mean(spread.moments, axis=0), axis=0)
-    variances += _quadratic_forms(shared, X, shared.inverse_curvature) @ moments.T * shared.variance
-    strengths = spread.own_strengths[known]
-    if np.isfinite(strengths).any():
-        weights = spread.own_variances[known] * (1.0 + intercept)
-        variances[:, tasks >= 0] += _own_variances(shared, X, strengths) * weights
-        if shared.is_own_eliminated:
-            basis = _deflated(shared.curvature, basis, float(np.min(strengths)))
-    scores = np.asarray(X @ basis) - shared.centre @ basis
-    offsets = spread.score_means - shared.centre @ solution.basis[:, :k]
-    variances[:, tasks >= 0] += _factor_variances(scores, offsets[known], spread.covariances[known])
-    if (tasks < 0).any():
-        second = (solution.factors[:k] @ solution.factors[:k].T) / solution.factors.shape[1]
-        second = second + spread.covariances.mean(axis=0)
-        variances[:, tasks < 0] += np.sum((np.asarray(X @ basis) @ second) * (X @ basis), axis=1)[:, np.newaxis]
-    # The noise is an estimate itself: the variance of Student's t for what it was estimated from.
-    variances[:, tasks >= 0] *= 1.0 + 2.0 / solution.noise.counts[known]
+    is_known = tasks >= 0
+    if is_known.any():
+        variances[:, is_known] = _variances_of_fitted(solution, spread, X, tasks[is_known])
+    if not is_known.all():
+        variances[:, ~is_known] = _variances_of_new(solution, spread, X)[:, np.newaxis]
     return np.sqrt(np.maximum(variances, 0.0))
+
+
+def _variances_of_fitted(solution: Solution, spread: Spread, X: Any, tasks: NDArray) -> NDArray:
+    """Variances of tasks that were in the fit, shape (n_rows, len(tasks))."""
+    shared, basis = spread.shared, solution.basis[:, : solution.rank]
+    assert solution.noise is not None
+    intercept = 1.0 + 1.0 / spread.counts[tasks]
+    variances = believed_deviations(solution.noise)[tasks] ** 2 * intercept
+    strengths = spread.own_strengths[tasks]
+    of_basis: Callable[[NDArray], NDArray] = shared.inverse_curvature
+    offsets = (spread.score_means - shared.centre @ basis)[tasks]
+    if np.isfinite(strengths).any():
+        variances = variances + _own_variances(shared, X, strengths) * (spread.own_variances[tasks] * intercept)
+        if np.ptp(spread.own_strengths) == 0:
+            of_basis = partial(_beside_own, shared, float(strengths[0]))
+        if shared.is_own_eliminated:
+            basis = _deflated(shared.curvature, basis, float(strengths[0]))
+    moments = spread.moments[tasks] * intercept[:, np.newaxis]
+    variances = variances + _quadratic_forms(shared, X, of_basis) @ moments.T * shared.variance
+    scores = np.asarray(X @ basis) - shared.centre @ basis
+    variances += _factor_variances(scores, offsets, spread.covariances[tasks])
+    # The noise is an estimate itself: the variance of Student's t for what it was estimated from.
+    return variances * (1.0 + 2.0 / solution.noise.counts[tasks])
+
+
+def _variances_of_new(solution: Solution, spread: Spread, X: Any) -> NDArray:
+    """Variances of a task that was not in the fit, shape (n_rows,)."""
+    shared, k = spread.shared, solution.rank
+    assert solution.noise is not None
+    of_basis = _quadratic_forms(shared, X, shared.inverse_curvature) @ np.mean(spread.moments, axis=0)
+    second = (solution.factors[:k] @ solution.factors[:k].T) / solution.factors.shape[1]
+    second = second + spread.covariances.mean(axis=0)
+    scores = np.asarray(X @ solution.basis[:, :k])
+    of_factors = np.sum((scores @ second) * scores, axis=1)
+    noise = believed_deviations(solution.noise)
+    return np.mean(noise**2) + np.var(solution.intercept) + of_basis * shared.variance + of_factors
 
 
 def _merged(spread: MergedSpread, X: Any, tasks: NDArray) -> NDArray:
@@ -225,6 +241,12 @@ def _own_variances(shared: SharedSpread, X: Any, strengths: NDArray) -> NDArray:
         return 1.0 / (values + distinct)
 
     return _quadratic_forms(shared, X, inverse)[:, place.ravel()]
+
+
+def _beside_own(shared: SharedSpread, strength: float, values: NDArray) -> NDArray:
+    """`SharedSpread.inverse_curvature` times the squared share of x that own parts of this strength leave."""
+    shares = np.maximum(1.0 - values / strength, 0.0) if shared.is_own_eliminated else strength / (values + strength)
+    return shares**2 * shared.inverse_curvature(values if shared.is_own_eliminated else values * shares)
 
 
 def _deflated(curvature: Preconditioner, basis: NDArray, strength: float) -> NDArray:
