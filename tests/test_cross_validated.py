@@ -391,3 +391,21 @@ def test_scoring_that_is_no_scorer_is_refused_by_name(scoring):
     X, y = make_multitask(n_samples=30, n_features=3, n_tasks=2, n_components=1, random_state=0)
     with pytest.raises(TypeError, match="scoring must be a metric's name, a dict of them by task, a callable or None"):
         LowRankRegressorCV(scoring=scoring).fit(X, y)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_columns_that_vary_in_one_fold_only_stop_no_search(seed, fit_intercept):
+    rng = np.random.RandomState(seed)
+    X = rng.randn(40, 6)
+    # The others' moments are the differences of nearly equal numbers.
+    X[:, :3] = 10.0 ** rng.uniform(-2, 3, size=3)
+    X[3, :3] *= 1.0 + 10.0 ** rng.uniform(-2, 3)
+    Y = 1e3 * rng.rand() + X[:, 3:] @ rng.randn(3, 3) + rng.randn(40, 3)
+    options = FEW | {"n_components": 3, "alpha_own": None, "cv": KFold(5)}
+    model = LowRankRegressorCV(**options, fit_intercept=fit_intercept)
+    # Weights per task keep a fit from working on sums over the rows.
+    summed, row_by_row = clone(model).fit(X, Y), clone(model).fit(X, Y, sample_weight=np.ones(Y.shape))
+    np.testing.assert_allclose(
+        summed.cv_results_["mean_test_score"], row_by_row.cv_results_["mean_test_score"], rtol=5e-3
+    )

@@ -34,6 +34,8 @@ from skmtl.tasks import TaskData
 _JITTER = 1e-13
 #: Share of a sum of squares that the mean may have: the variance then loses two of sixteen digits.
 _MAX_SHARE = 0.99
+#: Share of a sum of squares below which a difference of two such sums is nothing but rounding.
+_ROUNDING = 1e-12
 #: Widest sparse X whose dense Gram matrix is formed.
 _MAX_SPARSE_WIDTH = 1000
 
@@ -130,10 +132,16 @@ class Moments:
             self.total - other.total,
             self.x_sum - other.x_sum,
             self.y_sum - other.y_sum,
-            self.gram - other.gram,
-            self.cross - other.cross,
-            self.squares - other.squares,
+            *self._less(other.gram, other.cross, other.squares),
         )
+
+    def _less(self, gram: NDArray, cross: NDArray, squares: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+        """`gram`, `cross` and `squares` less these; zero for columns and targets of which only rounding is left."""
+        gram, cross, squares = self.gram - gram, self.cross - cross, self.squares - squares
+        no_x = np.diag(gram) <= _ROUNDING * np.diag(self.gram)
+        no_y = squares <= _ROUNDING * self.squares
+        gram[no_x], gram[:, no_x], cross[no_x], cross[:, no_y], squares[no_y] = 0.0, 0.0, 0.0, 0.0, 0.0
+        return gram, cross, squares
 
     def orthogonal_rows(self, fit_intercept: bool) -> tuple[NDArray, NDArray, NDArray]:
         """Orthogonal rows that stand for all, their targets, their squared lengths; kept, as own parts ask again."""
@@ -160,9 +168,7 @@ class Moments:
         return (
             self.origin[0] + x,
             self.origin[1] + y,
-            self.gram - np.outer(self.x_sum, x),
-            self.cross - np.outer(self.x_sum, y),
-            np.maximum(self.squares - self.y_sum * y, 0.0),
+            *self._less(np.outer(self.x_sum, x), np.outer(self.x_sum, y), self.y_sum * y),
         )
 
 
@@ -206,8 +212,7 @@ def compress_complete(
     scales = np.ones(n_tasks)
     if scale_targets is not None:
         # About its mean, whether or not an intercept is fitted.
-        shift = 0.0 if fit_intercept else means**2
-        deviations = np.sqrt(np.maximum(squares / total - shift, 0.0))
+        deviations = np.sqrt(moments.centred()[4] / total)
         deviations = np.where(deviations > 1e-12 * np.abs(means), deviations, 1.0)
         scales = regression_scale(scale_targets, np.arange(n_tasks), deviations, np.nan if pool_scales else None)
     per_task = (np.ones(n_tasks) if data.task_weights is None else data.task_weights) / total
@@ -325,20 +330,30 @@ def _factor_moments(grams: NDArray, moments: NDArray) -> tuple[NDArray, NDArray]
     """Rows R and targets z with ``R'R = gram`` and ``R'z = moments``, for a stack of Gram matrices.
 
     By Cholesky of the correlations, which the scales of the columns cannot spoil; collinear columns
-    are held apart by a diagonal at the level of rounding.
+    are held apart by a diagonal at the level of rounding. Where differences of moments have more of it, by their
+    eigenvectors, without those that cannot be told from it.
     """
     scale = np.sqrt(np.einsum("tii->ti", grams))
     scale = np.where(scale > 0, scale, 1.0)
     correlations = grams / scale[:, :, np.newaxis] / scale[:, np.newaxis]
     diagonal = np.einsum("tii->ti", correlations)
     diagonal[...] = np.where(diagonal > 0, diagonal, 1.0) + _JITTER * grams.shape[1]
-    lower = np.linalg.cholesky(correlations)
     right = moments / scale[:, :, np.newaxis]
-    if len(lower) == 1:
-        targets = solve_triangular(lower[0], right[0], lower=True)[np.newaxis]
+    try:
+        lower = np.linalg.cholesky(correlations)
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(correlations)
+        roots = np.sqrt(np.where(values > -2.0 * values[:, :1], np.maximum(values, 0.0), 0.0))[:, :, np.newaxis]
+        turned = np.swapaxes(vectors, 1, 2)
+        rows = roots * turned * scale[:, np.newaxis]
+        inverses = np.divide(1.0, roots, out=np.zeros_like(roots), where=roots > 0)
+        targets = inverses * (turned @ right)
     else:
-        targets = np.linalg.solve(lower, right)
-    rows = np.swapaxes(lower, 1, 2) * scale[:, np.newaxis]
+        if len(lower) == 1:
+            targets = solve_triangular(lower[0], right[0], lower=True)[np.newaxis]
+        else:
+            targets = np.linalg.solve(lower, right)
+        rows = np.swapaxes(lower, 1, 2) * scale[:, np.newaxis]
     # A constant column has been given a unit diagonal; its row must not reach the data.
     rows *= (np.einsum("tii->ti", grams) > 0)[:, np.newaxis]
     return rows, targets
