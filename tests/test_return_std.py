@@ -178,6 +178,17 @@ class TestForms:
             again.predict(X, return_std=True)[1]["task_1"], model.predict(X, True)[1]["task_1"]
         )
 
+    def test_sparse_is_dense_for_hundreds_of_features(self):
+        rng = np.random.RandomState(0)
+        X = rng.randn(400, 250) * (rng.rand(400, 250) < 0.1) * 10.0 ** rng.uniform(-1, 0.5, 250)
+        Y = X @ rng.randn(250, 2) @ rng.randn(2, 3) + 3.0 * rng.randn(400, 3)
+        Y[rng.rand(400, 3) < 0.2] = np.nan
+        options = {"n_components": 2, "alpha": 0.02, "tol": 1e-8}
+        dense, csr = (LowRankRegressor(**options).fit(form(X), Y) for form in (np.asarray, sparse.csr_matrix))
+        assert_allclose(list(csr.noise_scale_.values()), list(dense.noise_scale_.values()), rtol=1e-5)
+        std = csr.predict(sparse.csr_matrix(X), return_std=True)[1]
+        assert_allclose(std, dense.predict(X, return_std=True)[1], rtol=1e-4)
+
     def test_counts_have_none(self):
         X, y = make_multitask(50, 5, 2, kinds="count", random_state=0)
         model = LowRankRegressor(loss="poisson").fit(X, y)

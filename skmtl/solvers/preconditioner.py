@@ -82,10 +82,15 @@ class Preconditioner:
         return gradient * outside + self.vectors @ (scaled - inner * outside)
 
 
-def make_preconditioner(X: FeatureMatrix, row_weights: NDArray, between: NDArray | None = None) -> Preconditioner:
-    """Preconditioner for ``H = X' diag(row_weights) X + between``, of the kind that the width of X affords."""
+def make_preconditioner(
+    X: FeatureMatrix, row_weights: NDArray, between: NDArray | None = None, *, tells_noise: bool = False
+) -> Preconditioner:
+    """Preconditioner for ``H = X' diag(row_weights) X + between``, of the kind that the width of X affords.
+
+    Where it `tells_noise`, degrees of freedom are counted by its eigenvalues, which a flat rest would miscount.
+    """
     n_rows, n_features = X.shape
-    if n_features <= (_MAX_WHOLE_SPARSE if X.is_sparse else _MAX_WHOLE):
+    if n_features <= (_MAX_WHOLE_SPARSE if X.is_sparse and not tells_noise else _MAX_WHOLE):
         gram = X.gram(row_weights)
         with one_blas_thread():  # a chain of narrow steps, unlike the product before
             values, vectors = np.linalg.eigh(gram if between is None else gram + between)

@@ -67,7 +67,8 @@ def curvature_preconditioner(problem: Problem, point: Point) -> Preconditioner:
         per_task = block.observations.spread(block.scale**2)
         row_weights += block.observations.row_totals(block.weighted(curvature * per_task))
     between = None if problem.between is None else problem.between / problem.n_outputs
-    return make_preconditioner(problem.X, row_weights / problem.n_outputs, between)
+    tells_noise = any(block.loss.is_quadratic for block in problem.blocks)
+    return make_preconditioner(problem.X, row_weights / problem.n_outputs, between, tells_noise=tells_noise)
 
 
 def spectral_basis(gradient: NDArray, preconditioner: Preconditioner, ridge: float, n_components: int) -> NDArray:
