@@ -7,6 +7,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from skmtl import TransferCurveDisplay, TransferDisplay
+from skmtl.displays.canvas import short
 from skmtl.transfer.curve import TransferCurve
 from skmtl.transfer.results import TaskTransfer, Totals, TransferReport
 
@@ -98,3 +99,11 @@ def test_a_curve_draws_the_mean_and_every_task():
         lines["mean of 5 tasks"].get_ydata(), [report.totals.fine_gain for report in curve.reports.values()]
     )
     assert sum(len(line.get_xdata()) == 2 and line.get_linewidth() < 0.75 for line in display.ax_.get_lines()) == 5
+
+
+def test_long_names_that_differ_in_their_ends_stay_different():
+    names = [f"share of pupils above the line in school year {i}" for i in range(12)]
+    cut = [short(name) for name in names]
+    assert len(set(cut)) == 12
+    assert all(len(one) <= 28 and one.startswith("share of pupi") for one in cut)
+    assert short("short") == "short"

@@ -51,7 +51,7 @@ def test_affinities_at_any_number_of_tasks(n_tasks):
     np.testing.assert_array_equal(display.im_.get_array(), affinity.matrix[np.ix_(order, order)])
     assert np.count_nonzero(np.diff(block[order])) == len(np.unique(block)) - 1  # like tasks stand side by side
     display.figure_.canvas.draw()
-    assert max(display.figure_.get_size_inches()) <= 12
+    assert max(display.figure_.get_size_inches()) <= 15
 
 
 def test_what_is_not_told_from_zero_bears_a_dot():

@@ -22,13 +22,31 @@ def counted(n_seeds, **options):
 
 
 # A main task of 60 labels (rank 1: 40), 5 helpers and 25 other tasks of 100 labels each, 30 features, noise 1, signal
-# 1.5. Ten seeds each.
-@pytest.mark.slow
-@pytest.mark.parametrize(("options", "found"), [({}, 3.5), ({"rank": 1, "n_main": 40}, 4.8)], ids=["rank 2", "rank 1"])
+# 1.5. In two dimensions a helper may be all but orthogonal to the main task, and to be missed is right.
+@pytest.mark.parametrize(("options", "found"), [({}, 4.6), ({"rank": 1, "n_main": 40}, 4.9)], ids=["rank 2", "rank 1"])
 def test_helpers_are_found_among_many_other_tasks(options, found):
-    helpers, others = counted(5, **options)
+    helpers, others = counted(3, **options)
     assert helpers.mean() >= found
-    assert others.mean() <= 1.0
+    assert others.mean() <= 0.5
+
+
+@pytest.mark.slow
+def test_helpers_in_two_and_three_dimensions_are_found_and_nothing_else():
+    helpers, others = counted(10)
+    assert helpers.mean() >= 4.8
+    assert others.mean() <= 0.2
+    helpers, others = counted(10, rank=3, n_helpers=8)
+    assert helpers.mean() >= 6
+    assert others.mean() <= 0.3
+
+
+def test_noise_that_tasks_share_on_the_same_rows_does_not_help():
+    for seed in range(3):
+        rng = np.random.RandomState(seed)
+        X, coef = rng.randn(80, 20), rng.randn(20, 12)
+        noise = rng.randn(80, 1) + 0.5 * rng.randn(80, 12)
+        y = X @ (1.5 * coef / np.linalg.norm(coef, axis=0)) + noise
+        assert select_tasks(X, y, 0, random_state=0).selected == []
 
 
 def test_helpers_are_found_among_a_few_other_tasks():

@@ -110,7 +110,7 @@ class AffinityDisplay:
         matrix = self.affinity.matrix[np.ix_(order, order)]
         error = self.affinity.standard_error[np.ix_(order, order)]
         n_tasks = len(names)
-        side = float(np.clip(2.2 + 0.32 * n_tasks, 4.2, 11.0))
+        side = float(np.clip(2.2 + 0.32 * n_tasks, 4.2, 13.5))
         ax = single_axes(ax, (side + 1.0, side))
         self.im_ = ax.imshow(matrix, cmap=DIVERGING, vmin=-1.0, vmax=1.0, interpolation="nearest")
         self._mark_cells(ax, matrix, error)
@@ -142,10 +142,11 @@ class AffinityDisplay:
         n_tasks = len(matrix)
         unclear = np.argwhere((np.abs(matrix) < _UNCLEAR * error) & ~np.eye(n_tasks, dtype=bool))
         if n_tasks <= _NUMBERS:
+            size = 8.0 if n_tasks <= _NUMBERS // 2 else 6.0
             for i, j in np.argwhere(~np.eye(n_tasks, dtype=bool)):
                 colour = "white" if abs(matrix[i, j]) > 0.6 else "black"
                 text = f"{matrix[i, j]:.2f}".replace("-", "−")
-                ax.text(j, i, text, ha="center", va="center", color=colour, fontsize=8)
+                ax.text(j, i, text, ha="center", va="center", color=colour, fontsize=size)
         if len(unclear):
             size = float(np.clip(1200.0 / n_tasks**2, 0.15, 6.0))
             shift = 0.32 if n_tasks <= _NUMBERS else 0.0

@@ -21,9 +21,10 @@ def single_axes(ax: Any, size: tuple[float, float]) -> Any:
 
 
 def short(name: Hashable, limit: int = 28) -> str:
-    """A name cut to a length that leaves room for the picture."""
+    """A name cut to a length that leaves room for the picture, in its middle: many names differ in their ends."""
     text = str(name)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    end = (limit - 1) // 2
+    return text if len(text) <= limit else f"{text[: limit - 1 - end]}…{text[len(text) - end :]}"
 
 
 def name_ticks(axis: Any, names: Sequence[Hashable], size: float | None = None) -> None:

@@ -165,11 +165,23 @@ class PathDisplay:
         ax.scatter([best_x], [best_y], s=140, facecolors="none", edgecolors="black", linewidths=1.3, zorder=4)
         ax.annotate("best", (best_x, best_y), xytext=(0, 9), textcoords="offset points", ha="center", fontsize=8)
         if x_name == "alpha" and all(np.all(x > 0) for _, x, _, _ in lines):
-            ax.set_xscale("log")
+            _log_ticks(ax)
         ax.set_xlabel(x_name)
         ax.set_ylabel(f"held-out {score}")
         ax.set_title("band: ±1 standard deviation over folds", fontsize=8, loc="right")
         ax.legend(fontsize=8, ncols=1 if len(lines) <= 8 else 2)
+
+
+def _log_ticks(ax: Any) -> None:
+    """A logarithmic x axis with as many numbers as stand side by side."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    ax.set_xscale("log")
+    low, high = ax.get_xlim()
+    decades = np.log10(high / low)
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2 else (1, 3) if decades < 4 else (1,)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 #: Stands for a rank where there is only one line.

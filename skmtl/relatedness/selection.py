@@ -11,22 +11,26 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from skmtl.optional import pandas
+from skmtl.relatedness.companions import Companions, companions
 from skmtl.relatedness.coordinates import feature_coordinates
 from skmtl.relatedness.held_out import Fold, folds
+from skmtl.relatedness.membership import Membership
 from skmtl.relatedness.subspaces import Reduced, factors, fit_bases, without_own_part
-from skmtl.relatedness.task_evidence import in_order_of_names, read_tasks, standardised_outputs
+from skmtl.relatedness.task_evidence import (
+    centre,
+    in_order_of_names,
+    read_tasks,
+    standardised_outputs,
+    sum_moments,
+)
 from skmtl.relatedness.variance import own_variances
 from skmtl.targets import listed
 
 _N_FOLDS = 10
-#: Largest rank of the subspace that main and selected tasks share.
-_MAX_RANK = 3
 #: Size of the tasks' own parts, as a share of the coefficients a task would have alone.
 _OWN_SHARE = 0.2
-#: A task is taken for a gain of so many standard errors; two tasks at once for so many.
-_ENOUGH, _ENOUGH_OF_TWO = 0.6, 0.8
-#: Candidates after each of which a second one is looked for.
-_N_AHEAD = 5
+#: Standard errors from which on a gain, or a loss, counts; likelihood and held-out rows must both speak for a task.
+_ENOUGH = 0.5
 #: Doubles that the systems of one batch of candidates may take.
 _BATCH_ELEMENTS = 1 << 22
 
@@ -75,11 +79,14 @@ def select_tasks(
 ) -> TaskSelection:
     """Which other tasks help a main task, if learned jointly with it.
 
-    Forward selection: in every step the candidate with the clearest held-out gain joins. What counts is the gain of
-    the main task over the step before, and that of the candidate over being learned alone: a candidate that shares
-    a subspace with main and the tasks selected is itself predicted better by it, and this is
-    what tells it from one that happens to lower the error of a main task with few labels. The selection ends where no
-    candidate gains more than one standard error, and no two together more than one and a half.
+    Two steps. By their likelihood, tasks are found that share a subspace with the main task: the labels of each must be
+    clearly more likely within what the others span than alone. These candidates then have to prove themselves on
+    held-out rows: one after the other joins, the clearest gain first, up to the last that does not clearly lower the
+    largest sum of gains. What counts is
+    the gain of the main task over the step before, and that of the candidate over being learned alone: a candidate
+    that belongs to the others is itself predicted better with them, and this is what tells it from one that happens
+    to lower the error of a main task with few labels. Where the sum is not clearly positive (half a standard
+    error), or the main task itself does not gain, none is selected.
 
     Parameters
     ----------
@@ -137,12 +144,15 @@ def select_tasks(
     names = [task.name for task in data.tasks]
     outputs = standardised_outputs(data)
     Z = feature_coordinates(data, whiten=False)
+    row_norm = float(np.mean(np.sum(Z**2, axis=1)))
     parts = list(folds(data, outputs, Z, min(_N_FOLDS, data.n_rows), check_random_state(random_state)))
-    race = _Race(parts, names.index(main), float(np.mean(np.sum(Z**2, axis=1))))
-    race.run()
-    path = [(names[step.task], step.error, step.gain, step.standard_error) for step in race.steps]
-    rank = race.steps[-1].rank if race.steps else 0
-    return TaskSelection(main, [task for task, *_ in path], race.error_alone, path, rank)
+    trial = _Trial(parts, names.index(main), row_norm)
+    evidence = centre(sum_moments(outputs, Z), outputs.task_of_output)
+    membership = Membership(evidence, own_variances(evidence, row_norm), row_norm)
+    steps = trial.path(companions(membership, trial.main, trial.candidates))
+    path = [(names[step.task], step.error, step.gain, step.standard_error) for step in steps]
+    rank = steps[-1].rank if steps else 0
+    return TaskSelection(main, [task for task, *_ in path], trial.error_alone, path, rank)
 
 
 @dataclass(frozen=True)
@@ -163,8 +173,8 @@ class _Step:
         return self.gain / max(self.standard_error, 1e-12)
 
 
-class _Race:
-    """Forward selection on the held-out errors of folds."""
+class _Trial:
+    """What tasks gain on the held-out rows of folds, learned together with a main task."""
 
     def __init__(self, parts: list[Fold], main: int, row_norm: float) -> None:
         self.parts, self.main, self.row_norm = parts, main, row_norm
@@ -180,63 +190,58 @@ class _Race:
         #: Squared errors (n_folds, n_tasks) of every task by itself.
         self.alone = np.array(by_fold)
         self.units = np.maximum(self.alone.sum(axis=0), 1e-12)
-        # Of targets that are all alike nothing is left to be predicted.
-        self.varies = self._of_tasks(np.sum([fold.test.yy for fold in parts], axis=0)) > 0
-        self.steps: list[_Step] = []
 
     @property
     def error_alone(self) -> float:
         return float(self.units[self.main] / self.counts[self.main])
+
+    @property
+    def candidates(self) -> NDArray:
+        """Tasks that may help: of targets that are all alike nothing is left to be predicted."""
+        varies = self._of_tasks(np.sum([fold.test.yy for fold in self.parts], axis=0)) > 0
+        others = np.flatnonzero(varies)
+        return others[others != self.main] if varies[self.main] else others[:0]
 
     def _of_tasks(self, per_output: NDArray) -> NDArray:
         """Means over the outputs of a task in the last axis."""
         starts = np.searchsorted(self.of, np.arange(len(self.counts)))
         return np.add.reduceat(per_output, starts, axis=-1) / np.bincount(self.of)
 
-    def run(self) -> None:
-        while True:
-            options = self._options(self.steps)
-            if not options:
-                return
-            best = options[0]
-            if best.clearness >= _ENOUGH:
-                self.steps.append(best)
-                continue
-            pair = self._best_pair(options[:_N_AHEAD])
-            if pair is None:
-                return
-            self.steps += pair
-
-    def _best_pair(self, options: list[_Step]) -> list[_Step] | None:
-        """Two tasks that help together though neither does alone: a second dimension shows in pairs only."""
-        best, pair = _ENOUGH_OF_TWO, None
-        for first in options:
-            second = next(iter(self._options([*self.steps, first])), None)
-            if second is None:
-                continue
-            both = first.by_fold + second.by_fold
-            clearness = both.sum() / max(both.std(ddof=1) * np.sqrt(len(both)), 1e-12)
-            if clearness >= best and second.clearness >= 0.5 * _ENOUGH:
-                best, pair = clearness, [first, second]
-        return pair
-
-    def _options(self, steps: list[_Step]) -> list[_Step]:
-        """Every candidate after `steps`, at the better of two ranks, the clearest gain first."""
-        members = [self.main, *(step.task for step in steps)]
-        candidates = np.setdiff1d(np.flatnonzero(self.varies), np.array(members))
-        if not len(candidates) or not self.varies[self.main]:
+    def path(self, found: Companions) -> list[_Step]:
+        """The companions, the clearest gain first, up to the largest sum of gains; nothing if that is not clear."""
+        steps: list[_Step] = []
+        left = found.tasks[found.tasks != self.main]
+        while len(left):
+            steps.append(self._best(steps, left, found.rank))
+            left = left[left != steps[-1].task]
+        if not steps:
             return []
+        sums = np.cumsum([step.by_fold for step in steps], axis=0)
+        helps = np.array([step.main_errors.sum() < self.units[self.main] for step in steps])
+        totals = np.where(helps, sums.sum(axis=1), 0.0)
+        best = int(totals.argmax())
+        if totals[best] <= _ENOUGH * _error(sums[best]):
+            return []
+        # Their likelihood spoke for all of them: those stay that do not clearly lower the sum.
+        kept = [
+            i
+            for i in range(len(steps))
+            if helps[i] and totals[best] - totals[i] <= _ENOUGH * _error(sums[best] - sums[i])
+        ]
+        return steps[: kept[-1] + 1]
+
+    def _best(self, steps: list[_Step], candidates: NDArray, most: int) -> _Step:
+        """The candidate of the clearest gain after `steps`, at the better of two ranks."""
+        members = [self.main, *(step.task for step in steps)]
         rank = steps[-1].rank if steps else 1
-        most = min(_MAX_RANK, len(members), self.parts[0].evidence.gram.shape[1])
+        most = min(most, len(members))
         before = steps[-1].main_errors if steps else self.alone[:, self.main]
         options: list[_Step] = []
         for r in range(min(rank, most), min(rank + 1, most) + 1):
             size = max(1, _BATCH_ELEMENTS // (r * self.parts[0].evidence.gram.shape[1]) ** 2)
             for start in range(0, len(candidates), size):
                 options += self._with_each(members, candidates[start : start + size], r, before)
-        options.sort(key=lambda step: (-step.clearness, step.task, step.rank))
-        seen: set[int] = set()
-        return [step for step in options if not (step.task in seen or seen.add(step.task))]  # type: ignore[func-returns-value]
+        return min(options, key=lambda step: (-step.clearness, step.task, step.rank))
 
     def _with_each(self, members: list[int], candidates: NDArray, rank: int, before: NDArray) -> list[_Step]:
         """What every candidate gains beside the members, at a given rank."""
@@ -264,6 +269,11 @@ class _Race:
             )
             for j, task in enumerate(candidates)
         ]
+
+
+def _error(by_fold: NDArray) -> float:
+    """Standard error of a sum over folds."""
+    return float(by_fold.std(ddof=1) * np.sqrt(len(by_fold)))
 
 
 def _coefficients(data: Reduced, share: NDArray, rank: int, precision: float) -> NDArray:
