@@ -112,7 +112,9 @@ or (where X is one) a dict, default=None
         search_near(evaluation, space, scales, choose(evaluation, self.one_standard_error))
         chosen = choose(evaluation, self.one_standard_error)
         guarded, alone_with = self._guarded(evaluation, chosen, given_splits, scales.target, options)
-        final, alone_with = (self._on_all_rows(one, evaluation.training_share) for one in (chosen, alone_with))
+        final = self._on_all_rows(chosen, evaluation.training_share)
+        if alone_with is not None:
+            alone_with = self._on_all_rows(alone_with, evaluation.training_share)
         outcomes = list(evaluation.outcomes.values())
         found = {
             "cv_results_": cv_results(outcomes, [task.name for task in data.tasks]),
@@ -128,14 +130,12 @@ or (where X is one) a dict, default=None
         solution = self._refit(data, final, guarded, alone_with, report) if self.refit else None
         return solution, found
 
-    def _on_all_rows(self, candidate: Candidate | None, training_share: float) -> Candidate | None:
+    def _on_all_rows(self, candidate: Candidate, training_share: float) -> Candidate:
         """The candidate as it is fitted on all rows: strengths that were chosen freely shrink with the training share.
 
         The objective is a mean over rows. A prior counts as much as a given number of them, so that its strength in
         the mean falls as rows are added: what was best on four fifths of them is too strong by a quarter.
         """
-        if candidate is None:
-            return None
         strengths = {name: getattr(candidate, name) for name in ("alpha", "alpha_common", "alpha_own")}
         return replace(
             candidate,
