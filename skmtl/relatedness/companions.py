@@ -24,7 +24,7 @@ _N_FIRST, _N_STARTS = 12, 6
 #: Steps and rounds of those.
 _STEPS, _MAX_ROUNDS = 15, 8
 #: Multiplications that the pairs may cost together, and doubles that the systems of one batch may take.
-_MAX_WORK, _BATCH_ELEMENTS = 2e10, 1 << 22
+_MAX_WORK, _BATCH_ELEMENTS = 1e11, 1 << 22
 _MIN_PAIRS, _MAX_PAIRS = 60, 2000
 
 
@@ -78,7 +78,9 @@ class _Search:
             return
         first = np.argsort(-own, kind="stable")[:_N_FIRST]
         pairs = {(min(i, j), max(i, j)) for i in first.tolist() for j in range(len(own)) if i != j}
-        most = int(np.clip(_MAX_WORK / (2.0 * self.q) ** 3, _MIN_PAIRS, _MAX_PAIRS))
+        # Eight steps for each pair: two columns and four products of them per task, and a system of 2 q unknowns.
+        work = 8.0 * (12.0 * self.n_tasks * self.q**2 + (2.0 * self.q) ** 3 / 3.0)
+        most = int(np.clip(_MAX_WORK / work, _MIN_PAIRS, _MAX_PAIRS))
         likely = sorted(pairs, key=lambda pair: (-own[list(pair)].sum(), pair))[:most]
         triples = np.insert(self.candidates[np.array(likely)], 0, self.main, axis=1)
         others, _ = self._explained(triples, 2)
