@@ -175,11 +175,11 @@ or (where X is one) a dict, default=None
         if not self.guard or not independent or _shares_nothing(chosen):
             return nobody, None
         alone, guarded = evaluation.best(independent), nobody
-        everyone = np.arange(len(evaluation.data.tasks))
+        whole = evaluation.data
         for _ in range(_MAX_GUARD_ROUNDS):
-            others = np.setdiff1d(everyone, guarded)
+            others = np.setdiff1d(np.arange(len(whole.tasks)), guarded)
             if len(guarded):
-                data = evaluation.data.take(np.arange(evaluation.data.n_rows), others)
+                data = whole.take(np.arange(whole.n_rows), others)
                 folds = make_folds(data, data_splits(splits, data)[1], scales[others], options)
                 evaluation = Evaluation(data, folds, n_jobs=self.n_jobs)
             harmed = others[harmed_tasks(evaluation, chosen, alone)]
