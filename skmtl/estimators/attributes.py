@@ -31,6 +31,7 @@ def fitted_attributes(solution: Solution, tasks: tuple[Task, ...], form: Form) -
         "basis_": solution.basis,
         "factors_": _by_task(names, outputs, solution.factors),
         **_prior(solution),
+        "feature_scale_": solution.feature_scale,
         "common_": solution.common,
         "own_": None if solution.own is None else _by_task(names, outputs, solution.own),
         "coef_": _public(tasks, form, [_coef(task, rows[o]) for task, o in zip(tasks, outputs)]),

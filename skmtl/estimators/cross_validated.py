@@ -91,7 +91,9 @@ or (where X is one) a dict, default=None
         options = FitOptions(self.fit_intercept, getattr(self, "scale_targets", "std"))
         scales = natural_scales(data, options)
         scorer = None if self.scoring is None else self._fold_scorer(data, given, [given_splits[k][1] for k in kept])
-        seen = data if scorer is not None else _in_row_space(data, self.fit_intercept)
+        given_priors = as_values(self.feature_prior)
+        keeps_features = scorer is not None or (given_priors is not None and "learned" in given_priors)
+        seen = data if keeps_features else _in_row_space(data, self.fit_intercept)
         space = Space(**{name: as_values(getattr(self, name)) for name in TUNED})
         is_race = not space.is_grid and not self.one_standard_error
 

@@ -32,6 +32,7 @@ class LowRankModel(JointLinearModel):
         alpha_common: float | None,
         alpha_own: float | None,
         factor_prior: str,
+        feature_prior: str,
     ) -> Solution:
         """Fit at these values of the tuned parameters; everything else is as the constructor says."""
         return fit_jointly(
@@ -39,6 +40,7 @@ class LowRankModel(JointLinearModel):
             Strengths(alpha, alpha_common, alpha_own, getattr(self, "own_penalty", "ridge")),
             n_components=n_components,
             factor_prior=factor_prior,
+            feature_prior=feature_prior,
             with_spread=self._keeps_spread,
             fit_intercept=self.fit_intercept,
             scale_targets=getattr(self, "scale_targets", "std"),

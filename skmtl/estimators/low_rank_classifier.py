@@ -34,6 +34,10 @@ class LowRankClassifier(LowRankModel, ClassifierMixin, BaseEstimator):
         of the factors are estimated from all tasks, and the factors recomputed under this prior. It pays with
         many tasks of few rows, spares much of the tuning of `alpha`, and covers what all tasks have in common.
         The classes of a task, none of which is special, have mean zero and share the covariance.
+    feature_prior : {"ridge", "learned"}, default="ridge"
+        "ridge": the coefficients of all features are shrunk alike. "learned": features are first scaled by the
+        spread of their coefficients over tasks, as a normal model of every task's coefficients estimates it
+        (automatic relevance determination), so that features that matter to many tasks are shrunk less.
     own_penalty : {"ridge", "group"}, default="ridge"
         "ridge": every task has an own part, under ``alpha_own / 2 |E|^2``. "group": the penalty is ``alpha_own``
         times the sum over tasks of |E_t|, for a few tasks that do not belong with the others: only these have an
@@ -76,6 +80,9 @@ class LowRankClassifier(LowRankModel, ClassifierMixin, BaseEstimator):
     factor_covariance_ : ndarray of shape (n_components, n_components) or None
         Their covariance. With it `factors_`, `coef_` and `intercept_` are those under the learned prior, while
         `objective_`, `dual_gap_` and `convergence_` speak of the fit under the ridge, which found the basis.
+    feature_scale_ : ndarray of shape (n_features,), or None
+        What features were multiplied by inside under ``feature_prior="learned"``; all coefficients are those of the
+        features as given.
     common_ : ndarray of shape (n_features,) or None
         Common part m.
     own_ : dict of {task: ndarray of shape (n_features, n_outputs)} or None
@@ -159,6 +166,7 @@ class LowRankClassifier(LowRankModel, ClassifierMixin, BaseEstimator):
         alpha_common: float | None = None,
         alpha_own: float | None = None,
         factor_prior: str = "ridge",
+        feature_prior: str = "ridge",
         own_penalty: str = "ridge",
         task_weight: Any = None,
         class_weight: Any = None,
@@ -177,6 +185,7 @@ class LowRankClassifier(LowRankModel, ClassifierMixin, BaseEstimator):
         self.alpha_common = alpha_common
         self.alpha_own = alpha_own
         self.factor_prior = factor_prior
+        self.feature_prior = feature_prior
         self.own_penalty = own_penalty
         self.task_weight = task_weight
         self.class_weight = class_weight

@@ -27,6 +27,10 @@ class LowRankClassifierCV(LowRankModelCV, ClassifierMixin, BaseEstimator):
     factor_prior : "auto", "ridge", "learned" or a list of both, default="auto"
         "learned": the factors' mean and covariance are estimated and the factors recomputed under them. "auto":
         if that lowers the held-out loss of the best model.
+    feature_prior : "auto", "ridge", "learned" or a list of both, default="auto"
+        "learned": features are scaled by the spread of their coefficients over tasks. "auto": if that lowers the
+        held-out loss of the best model; it is tried on tables that are longer than wide and have at most 200 columns,
+        and not where all other parameters are given.
     task_weight : "balanced" or dict of {task: weight}, default=None
         None: every observation counts once. "balanced": every task counts once. A dict: factors on all
         observations of a task. It counts in the held-out losses too.
@@ -70,8 +74,8 @@ class LowRankClassifierCV(LowRankModelCV, ClassifierMixin, BaseEstimator):
     ----------
     n_components_ : int or None
         The chosen value; 0 where the shared part is left out.
-    factor_prior_ : {"ridge", "learned"}
-        The chosen prior.
+    factor_prior_, feature_prior_ : {"ridge", "learned"}
+        The chosen priors.
     alpha_, alpha_common_, alpha_own_ : float or None
         The strengths of the final fit: ``alpha_`` infinite, or the others None, where the part is left out.
     cv_results_ : dict
@@ -120,6 +124,7 @@ objective_, objective_path_, dual_gap_, convergence_, n_iter_, n_features_in_, f
         alpha_common: Any = "auto",
         alpha_own: Any = "auto",
         factor_prior: Any = "auto",
+        feature_prior: Any = "auto",
         task_weight: Any = None,
         class_weight: Any = None,
         cv: Any = None,
@@ -142,6 +147,7 @@ objective_, objective_path_, dual_gap_, convergence_, n_iter_, n_features_in_, f
         self.alpha_common = alpha_common
         self.alpha_own = alpha_own
         self.factor_prior = factor_prior
+        self.feature_prior = feature_prior
         self.task_weight = task_weight
         self.class_weight = class_weight
         self.cv = cv

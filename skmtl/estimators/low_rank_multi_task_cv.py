@@ -27,6 +27,10 @@ class LowRankMultiTaskCV(LowRankModelCV, BaseEstimator):
     factor_prior : "auto", "ridge", "learned" or a list of both, default="auto"
         "learned": the factors' mean and covariance are estimated and the factors recomputed under them. "auto":
         if that lowers the held-out loss of the best model.
+    feature_prior : "auto", "ridge", "learned" or a list of both, default="auto"
+        "learned": features are scaled by the spread of their coefficients over tasks. "auto": if that lowers the
+        held-out loss of the best model; it is tried on tables that are longer than wide and have at most 200 columns,
+        and not where all other parameters are given.
     kinds : dict of {task: kind}, default=None
         "regression", "binary", "multiclass" or "count" for tasks whose kind shall not be read off their targets.
     task_weight : "balanced" or dict of {task: weight}, default=None
@@ -75,8 +79,8 @@ class LowRankMultiTaskCV(LowRankModelCV, BaseEstimator):
     ----------
     n_components_ : int or None
         The chosen value; 0 where the shared part is left out.
-    factor_prior_ : {"ridge", "learned"}
-        The chosen prior.
+    factor_prior_, feature_prior_ : {"ridge", "learned"}
+        The chosen priors.
     alpha_, alpha_common_, alpha_own_ : float or None
         The strengths of the final fit: ``alpha_`` infinite, or the others None, where the part is left out.
     cv_results_ : dict
@@ -125,6 +129,7 @@ objective_, objective_path_, dual_gap_, convergence_, n_iter_, n_features_in_, f
         alpha_common: Any = "auto",
         alpha_own: Any = "auto",
         factor_prior: Any = "auto",
+        feature_prior: Any = "auto",
         kinds: dict | None = None,
         task_weight: Any = None,
         class_weight: Any = None,
@@ -149,6 +154,7 @@ objective_, objective_path_, dual_gap_, convergence_, n_iter_, n_features_in_, f
         self.alpha_common = alpha_common
         self.alpha_own = alpha_own
         self.factor_prior = factor_prior
+        self.feature_prior = feature_prior
         self.kinds = kinds
         self.task_weight = task_weight
         self.class_weight = class_weight

@@ -36,6 +36,7 @@ _RULES: dict[str, _Rule] = {
     "alpha_own": (lambda v: v is None or _is_positive(v), "a finite number > 0, or None (no own part)"),
     "loss": (lambda v: isinstance(v, str) and v in ("squared", "poisson"), "'squared' or 'poisson'"),
     "factor_prior": (lambda v: isinstance(v, str) and v in ("ridge", "learned"), "'ridge' or 'learned'"),
+    "feature_prior": (lambda v: isinstance(v, str) and v in ("ridge", "learned"), "'ridge' or 'learned'"),
     "own_penalty": (lambda v: isinstance(v, str) and v in ("ridge", "group"), "'ridge' or 'group'"),
     "scale_targets": (
         lambda v: v is None or (isinstance(v, str) and v in ("std", "residual")),
@@ -58,7 +59,7 @@ _RULES: dict[str, _Rule] = {
 
 
 #: Parameters that a cross-validated estimator chooses, unless they are given.
-TUNED = ("n_components", "alpha", "alpha_common", "alpha_own", "factor_prior")
+TUNED = ("n_components", "alpha", "alpha_common", "alpha_own", "factor_prior", "feature_prior")
 
 
 def check_tuned_parameters(estimator: Any) -> None:

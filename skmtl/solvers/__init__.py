@@ -7,6 +7,7 @@ from skmtl.solvers.joint_fit import Strengths, fit_jointly, with_learned_prior, 
 from skmtl.solvers.merging import merge_noise, merge_solutions, merge_spread
 from skmtl.solvers.new_tasks import fit_factors, fit_new_tasks
 from skmtl.solvers.predictive import standard_deviations
+from skmtl.solvers.relevance import feature_scales, in_given_features, scaled_data
 from skmtl.solvers.solution import Convergence, Noise, Solution
 from skmtl.solvers.task_sums import squared_errors
 
@@ -18,15 +19,18 @@ __all__ = [
     "Solution",
     "Strengths",
     "complete_moments",
+    "feature_scales",
     "fit_factors",
     "fit_jointly",
     "fit_new_tasks",
     "formulate",
+    "in_given_features",
     "is_complete_squared",
     "merge_noise",
     "merge_solutions",
     "merge_spread",
     "prepare",
+    "scaled_data",
     "solve",
     "solve_prepared",
     "squared_errors",

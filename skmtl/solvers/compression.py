@@ -143,6 +143,16 @@ class Moments:
         gram[no_x], gram[:, no_x], cross[no_x], cross[:, no_y], squares[no_y] = 0.0, 0.0, 0.0, 0.0, 0.0
         return gram, cross, squares
 
+    def scaled(self, scales: NDArray) -> Moments:
+        """Of the same rows with every feature multiplied by its scale."""
+        return replace(
+            self,
+            origin=(self.origin[0] * scales, self.origin[1]),
+            x_sum=self.x_sum * scales,
+            gram=self.gram * scales * scales[:, np.newaxis],
+            cross=self.cross * scales[:, np.newaxis],
+        )
+
     def orthogonal_rows(self, fit_intercept: bool) -> tuple[NDArray, NDArray, NDArray]:
         """Orthogonal rows that stand for all, their targets, their squared lengths; kept, as own parts ask again."""
         if fit_intercept not in self._orthogonal:

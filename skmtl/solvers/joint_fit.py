@@ -23,6 +23,7 @@ from skmtl.solvers.formulation import Formulation, describe, formulate, point_of
 from skmtl.solvers.group_own import solve_group
 from skmtl.solvers.noise import N_ROUNDS, estimate_noise, likelihood_counts, residual_scales
 from skmtl.solvers.predictive import shared_spread, task_spread
+from skmtl.solvers.relevance import feature_scales, in_given_features, scaled_data
 from skmtl.solvers.solution import FactorPrior, Solution
 from skmtl.solvers.task_sums import TaskSums, sums_of_data, sums_of_moments
 from skmtl.tasks import TaskData
@@ -56,6 +57,7 @@ def fit_jointly(
     *,
     scale_targets: str | None = "std",
     factor_prior: str = "ridge",
+    feature_prior: str = "ridge",
     with_spread: bool = False,
     fit_intercept: bool = True,
     tol: float = 1e-6,
@@ -71,7 +73,7 @@ def fit_jointly(
     data : TaskData
     strengths : Strengths
     scale_targets : {"std", "residual", None}
-    factor_prior : {"ridge", "learned"}
+    factor_prior, feature_prior : {"ridge", "learned"}
     with_spread : bool
         Whether to keep what `standard_deviations` needs; for regression tasks only.
     tol, start, n_init, report, **limits
@@ -82,7 +84,14 @@ def fit_jointly(
     Solution
         With its noise and, if it was learned, the prior of its factors.
     """
-    solver = _Solver(data, strengths, fit_intercept, _moments(data, fit_intercept))
+    moments = _moments(data, fit_intercept)
+    feature_scale = None
+    if feature_prior == "learned":
+        feature_scale = feature_scales(data, moments)
+        data = scaled_data(data, feature_scale)
+        moments = None if moments is None else moments.scaled(feature_scale)
+        start = None if start is None else replace(start, basis=start.basis / feature_scale[:, np.newaxis])
+    solver = _Solver(data, strengths, fit_intercept, moments)
     options = {"tol": tol, "report": report, **limits}
     last = solver.solve("std" if scale_targets == "residual" else scale_targets, start=start, n_init=n_init, **options)
     if scale_targets == "residual" and last.solution.noise is not None:
@@ -101,7 +110,7 @@ def fit_jointly(
         shared = shared_spread(data, solution, penalties, formulation, last.prepared.preconditioner, centre)
         tasks = task_spread(data, solution, last.sums, shared, formulation, penalties, fit_intercept)
         solution = replace(solution, spread=tasks)
-    return solution
+    return solution if feature_scale is None else in_given_features(solution, feature_scale)
 
 
 def with_learned_prior(data: TaskData, solution: Solution, formulation: Formulation) -> Solution:

@@ -95,6 +95,8 @@ class Solution:
     noise : Noise, or None where no task is a regression or it was not asked for
     prior : FactorPrior, or None for the ridge
         Under which the factors were recomputed; objective, gap and convergence are those of the ridge.
+    feature_scale : ndarray of shape (n_features,), or None for ones
+        What the features were multiplied by inside.
     spread : Spread or MergedSpread, or None where it was not asked for
         What is uncertain about the coefficients; all tasks are regressions then.
     """
@@ -113,4 +115,5 @@ class Solution:
     convergence: Convergence | None = None
     noise: Noise | None = None
     prior: FactorPrior | None = None
+    feature_scale: NDArray | None = None
     spread: Spread | MergedSpread | None = None

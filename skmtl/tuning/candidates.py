@@ -30,6 +30,7 @@ class Candidate:
     alpha_common: float | None
     alpha_own: float | None
     factor_prior: str = "ridge"
+    feature_prior: str = "ridge"
 
     @property
     def has_shared(self) -> bool:
@@ -47,7 +48,8 @@ class Candidate:
         parts = self.has_shared + 2 * (self.alpha_own is not None) + (self.alpha_common is not None)
         rank = np.inf if self.n_components is None else self.n_components
         strengths = [self.alpha, self.alpha_common or np.inf, self.alpha_own or np.inf]
-        is_learned = self.factor_prior != "ridge"
+        parts += 2 * (self.feature_prior == "learned")
+        is_learned = self.factor_prior == "learned"
         return (parts, rank if self.has_shared else 0, *(-strength for strength in strengths), is_learned)
 
     def as_dict(self) -> dict[str, Any]:
@@ -60,7 +62,7 @@ class Space:
 
     Attributes
     ----------
-    n_components, alpha, alpha_common, alpha_own, factor_prior : tuple or None
+    n_components, alpha, alpha_common, alpha_own, factor_prior, feature_prior : tuple or None
         Values given by the user, in their order; None = "auto".
     """
 
@@ -69,16 +71,19 @@ class Space:
     alpha_common: tuple | None
     alpha_own: tuple | None
     factor_prior: tuple | None
+    feature_prior: tuple | None
 
-    @property
-    def chooses_prior(self) -> bool:
-        """Whether the search chooses the prior, at its end; in a grid a list of both is tried like any other list."""
-        return self.factor_prior is None or (len(set(self.factor_prior)) > 1 and not self.is_grid)
+    def chooses(self, prior: str) -> bool:
+        """Whether the search chooses "factor_prior" or "feature_prior" at its end.
 
-    @property
-    def priors(self) -> tuple:
-        """Priors that all candidates are tried under; a choice is left to the end."""
-        return ("ridge",) if self.chooses_prior or self.factor_prior is None else self.factor_prior
+        In a grid a list of both is tried like any other list.
+        """
+        given = getattr(self, prior)
+        return given is None or (len(set(given)) > 1 and not self.is_grid)
+
+    def before_choice(self, prior: str) -> tuple:
+        """Values of a prior that all candidates are tried under."""
+        return ("ridge",) if self.chooses(prior) else getattr(self, prior)
 
     @property
     def is_grid(self) -> bool:
@@ -88,8 +93,9 @@ class Space:
     def grid(self) -> list[Candidate]:
         """All combinations of given values, strong ones first so that each fit can start at the one before."""
         names = ("alpha_own", "alpha_common", "n_components", "alpha")
-        axes = [*(_in_order(name, getattr(self, name)) for name in names), self.priors]
-        combinations = (dict(zip((*names, "factor_prior"), values, strict=True)) for values in product(*axes))
+        priors = ("factor_prior", "feature_prior")
+        axes = [*(_in_order(name, getattr(self, name)) for name in names), *map(self.before_choice, priors)]
+        combinations = (dict(zip((*names, *priors), values, strict=True)) for values in product(*axes))
         return list(dict.fromkeys(canonical(Candidate(**combination)) for combination in combinations))
 
     def axes(self, scales: Any) -> dict[str, Sequence]:

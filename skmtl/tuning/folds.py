@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,10 +25,13 @@ from skmtl.solvers import (
     Solution,
     Strengths,
     complete_moments,
+    feature_scales,
     formulate,
+    in_given_features,
     is_complete_squared,
     merge_solutions,
     prepare,
+    scaled_data,
     solve_prepared,
     squared_errors,
     with_learned_prior,
@@ -164,7 +168,7 @@ class Fold:
             columns = np.concatenate([np.arange(offsets[p], offsets[p + 1]) for p in position])
             self.held_out = HeldOut(data.take(test_rows, judged), columns, scales[judged])
         self._prepared: dict[tuple, Prepared] = {}
-        self._training: TaskData | None = None
+        self._parts: dict[bool, tuple[TaskData, Moments | None]] = {}
         self._curvature: Preconditioner | None = None
         self._starts: dict[Candidate, Solution] = {}
 
@@ -189,6 +193,8 @@ class Fold:
         )
         if candidate.factor_prior == "learned" and solution.rank:
             solution = self._with_prior(candidate, solution)
+        if candidate.feature_prior == "learned":
+            solution = in_given_features(solution, self._feature_scale)
         if candidate.has_shared and solution.rank:
             empty = np.empty((len(solution.basis), 0))
             self._starts.pop(candidate, None)
@@ -198,10 +204,10 @@ class Fold:
         return solution
 
     def _with_prior(self, candidate: Candidate, solution: Solution) -> Solution:
-        prepared, data = self._prepare(candidate), self._training_data()
+        prepared, (data, moments) = self._prepare(candidate), self._training(candidate)
         strengths = Strengths(candidate.alpha, candidate.alpha_common, candidate.alpha_own)
         solution, _ = with_noise(
-            data, prepared, solution, strengths.penalties, self._options.fit_intercept, self._moments
+            data, prepared, solution, strengths.penalties, self._options.fit_intercept, moments
         )
         formulation = prepared.formulation
         # The formulation is that of other values of alpha and alpha_common.
@@ -209,12 +215,24 @@ class Fold:
         problem = replace(formulation.problem, penalties=penalties)
         return with_learned_prior(data, solution, replace(formulation, problem=problem))
 
-    def _training_data(self) -> TaskData:
-        if self._moments is not None:
-            return self._data
-        if self._training is None:
-            self._training = self._data.take(self.train_rows, self.tasks)
-        return self._training
+    def _training(self, candidate: Candidate) -> tuple[TaskData, Moments | None]:
+        """The training part in the features that the candidate sees; moments stand for its rows where there are any."""
+        scaled = candidate.feature_prior == "learned"
+        if scaled not in self._parts:
+            if scaled:
+                data, moments = self._training(replace(candidate, feature_prior="ridge"))
+                self._parts[True] = (
+                    scaled_data(data, self._feature_scale) if moments is None else data,
+                    None if moments is None else moments.scaled(self._feature_scale),
+                )
+            else:
+                whole = self._moments is not None
+                self._parts[False] = self._data if whole else self._data.take(self.train_rows, self.tasks), self._moments
+        return self._parts[scaled]
+
+    @cached_property
+    def _feature_scale(self) -> NDArray:
+        return feature_scales(*self._training(Candidate(None, np.inf, None, None)))
 
     def task_losses(self, solution: Solution, n_tasks: int) -> tuple[NDArray, NDArray]:
         """Sums of held-out losses and of weights of every task, zero for tasks that are not judged here."""
@@ -249,24 +267,25 @@ class Fold:
     def release(self) -> None:
         """Forget the training data that candidates share."""
         self._prepared.clear()
-        self._training = None
+        self._parts.clear()
 
     def _prepare(self, candidate: Candidate) -> Prepared:
-        key = (candidate.alpha_common is None, candidate.alpha_own)
+        key = (candidate.alpha_common is None, candidate.alpha_own, candidate.feature_prior)
         if key not in self._prepared:
             # One with and one without own parts serve all neighbours of a candidate.
             for known in [known for known in self._prepared if (known[1] is None) == (key[1] is None)]:
                 del self._prepared[known]
             options, scales = self._options, self._options.scale_targets
+            data, moments = self._training(candidate)
             prepared = prepare(
                 formulate(
-                    self._training_data(),
+                    data,
                     1.0,
                     candidate.alpha_common,
                     candidate.alpha_own,
                     options.fit_intercept,
                     scales[self.tasks] if isinstance(scales, np.ndarray) else scales,
-                    self._moments,
+                    moments,
                 )
             )
             self._prepared[key] = self._with_curvature(prepared, candidate)
@@ -274,7 +293,7 @@ class Fold:
 
     def _with_curvature(self, prepared: Prepared, candidate: Candidate) -> Prepared:
         """Complete targets have one curvature, which own parts relieve: one decomposition serves all candidates."""
-        if self._moments is None:
+        if self._moments is None or candidate.feature_prior == "learned":
             return prepared
         if self._curvature is None:
             plain = prepared if candidate.alpha_own is None else self._prepare(replace(candidate, alpha_own=None))
@@ -288,12 +307,16 @@ class Fold:
         def distance(known: Candidate) -> float:
             parts = int((known.alpha_common is None) != (candidate.alpha_common is None))
             parts += int((known.alpha_own is None) != (candidate.alpha_own is None))
+            parts += int(known.feature_prior != candidate.feature_prior)
             rank = _rank(known) - _rank(candidate)
             return abs(np.log(known.alpha / candidate.alpha)) + 3.0 * parts + max(-rank, 0.5 * rank)
 
         if not candidate.has_shared or not self._starts:
             return None
-        return self._starts[min(self._starts, key=distance)]
+        start = self._starts[min(self._starts, key=distance)]
+        if candidate.feature_prior == "ridge":
+            return start
+        return replace(start, basis=start.basis / self._feature_scale[:, np.newaxis])
 
 
 def make_folds(

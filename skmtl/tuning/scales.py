@@ -12,6 +12,9 @@ from skmtl.solvers.formulation import Formulation
 from skmtl.tasks import TaskData
 from skmtl.tuning.folds import FitOptions
 
+#: Columns whose scales are worth learning without being asked.
+_MAX_SCALED = 200
+
 
 @dataclass(frozen=True)
 class Scales:
@@ -27,6 +30,8 @@ class Scales:
     max_rank : int
     can_share : bool
         Whether a common part reaches more than one task.
+    can_scale : bool
+        Whether scales of the features can be told, at little cost.
     spectral_rank : int or None
         Number of directions in complete squared targets that stand out of the noise.
     target : ndarray of shape (n_tasks,)
@@ -38,6 +43,7 @@ class Scales:
     alpha_own: float
     max_rank: int
     can_share: bool
+    can_scale: bool
     spectral_rank: int | None
     target: NDArray
 
@@ -55,6 +61,7 @@ def natural_scales(data: TaskData, options: FitOptions) -> Scales:
         curvature,
         max(min(n_features, formulation.problem.n_outputs), 1),
         n_single > 1,
+        1 < data.n_features <= min(_MAX_SCALED, data.n_rows) and sum(task.n_outputs for task in data.tasks) > 1,
         _spectral_rank(data, formulation) if is_complete_squared(data) else None,
         np.where([task.kind == "regression" for task in data.tasks], formulation.scales, 1.0),
     )

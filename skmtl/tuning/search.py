@@ -5,8 +5,9 @@
 3. A common part, then own parts, are put beside the best so far, from nearly absent to strong as long as the
    held-out score rises; a part that helps may have taken over a component.
 4. Common and own parts without a shared one (mean-regularised tasks), where that comes close.
-5. A learned prior of the factors.
-6. The strengths of the chosen model once more, by small steps.
+5. Features scaled by the spread of their coefficients.
+6. A learned prior of the factors.
+7. The strengths of the chosen model once more, by small steps.
 
 Along a line of values a step is taken downhill until the score falls again; then the vertex of the parabola through
 the best three is tried. Every model along the way is a candidate in the end.
@@ -49,6 +50,7 @@ def search(evaluation: Evaluation, space: Space, scales: Scales) -> None:
     walk.begin({"alpha_common", "alpha_own"}, near=True)
     if not evaluation.outcomes:
         walk.begin(set(_PARTS))
+    walk.try_features()
     walk.try_prior()
 
 
@@ -82,7 +84,8 @@ class _Walk:
         known = {candidate.parts for candidate in self.evaluation.outcomes}
         if not self._allows(parts) or parts in known:
             return
-        candidate = Candidate(None, np.inf, None, None, self.space.priors[0] if "alpha" in parts else "ridge")
+        factor_prior, feature_prior = (self.space.before_choice(name)[0] for name in ("factor_prior", "feature_prior"))
+        candidate = Candidate(None, np.inf, None, None, factor_prior if "alpha" in parts else "ridge", feature_prior)
         for name in [*parts, *(["n_components"] if "alpha" in parts else [])]:
             candidate = replace(candidate, **{name: self._near(name, self._alone(name) if near else self.first[name])})
         self.evaluation([candidate])
@@ -110,10 +113,20 @@ class _Walk:
             best = self._line(best, part, _WIDE[part])
             self._fewer_components(best)
 
+    def try_features(self) -> None:
+        """Where that is free and affordable, fit the best model to features scaled by what they say of all tasks."""
+        if not self.space.chooses("feature_prior") or not self.scales.can_scale:
+            return
+        best = self.evaluation.best()
+        candidate = replace(best, feature_prior="learned")
+        self.evaluation([candidate])
+        if self.evaluation.best([best, candidate]) == candidate:
+            self.refine(candidate)
+
     def try_prior(self) -> None:
         """Where it is free, put the best model with a shared part under a learned prior of its factors."""
         shared = [candidate for candidate in self.evaluation.outcomes if candidate.has_shared]
-        if not self.space.chooses_prior or not shared:
+        if not self.space.chooses("factor_prior") or not shared:
             return
         best = self.evaluation.best(shared)
         candidate = replace(best, factor_prior="learned")
