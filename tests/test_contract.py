@@ -29,7 +29,7 @@ ESTIMATORS = [
 VARIANTS = [
     LowRankRegressor(scale_targets="residual"),
     LowRankMultiTask(scale_targets="residual", factor_prior="learned"),
-    LowRankRegressor(factor_prior="learned"),
+    LowRankRegressor(factor_prior="learned", feature_prior="learned"),
     LowRankClassifier(factor_prior="learned"),
     LowRankMultiTask(alpha_own=0.05, own_penalty="group"),
 ]

@@ -135,4 +135,6 @@ def _shared_scale(solution: Solution) -> float:
 
 def _restored(formulation: Formulation, point: Point, solution: Solution) -> Solution:
     new = restore(formulation, point, solution.basis.shape[1])
-    return replace(new, basis=solution.basis, common=solution.common, feature_scale=solution.feature_scale, dual_gap=np.nan)
+    return replace(
+        new, basis=solution.basis, common=solution.common, feature_scale=solution.feature_scale, dual_gap=np.nan
+    )

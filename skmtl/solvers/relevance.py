@@ -72,7 +72,7 @@ def in_given_features(solution: Solution, scales: NDArray) -> Solution:
 
 
 def _spreads(grams: NDArray, cross: NDArray, counts: NDArray) -> NDArray:
-    """v of features that vary; targets have unit variance, `grams` may be one for all outputs."""
+    """The v of features that vary; targets have unit variance, `grams` may be one for all outputs."""
     n_outputs, d = cross.shape
     squares, noise = counts, 0.5
     spread = np.full(d, 0.5 * len(grams) * counts.mean() / np.einsum("tii->", grams))

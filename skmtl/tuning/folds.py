@@ -206,9 +206,7 @@ class Fold:
     def _with_prior(self, candidate: Candidate, solution: Solution) -> Solution:
         prepared, (data, moments) = self._prepare(candidate), self._training(candidate)
         strengths = Strengths(candidate.alpha, candidate.alpha_common, candidate.alpha_own)
-        solution, _ = with_noise(
-            data, prepared, solution, strengths.penalties, self._options.fit_intercept, moments
-        )
+        solution, _ = with_noise(data, prepared, solution, strengths.penalties, self._options.fit_intercept, moments)
         formulation = prepared.formulation
         # The formulation is that of other values of alpha and alpha_common.
         penalties = replace(strengths.penalties, own=formulation.problem.penalties.own)
@@ -226,8 +224,8 @@ class Fold:
                     None if moments is None else moments.scaled(self._feature_scale),
                 )
             else:
-                whole = self._moments is not None
-                self._parts[False] = self._data if whole else self._data.take(self.train_rows, self.tasks), self._moments
+                data = self._data if self._moments is not None else self._data.take(self.train_rows, self.tasks)
+                self._parts[False] = data, self._moments
         return self._parts[scaled]
 
     @cached_property

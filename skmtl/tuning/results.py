@@ -21,7 +21,8 @@ def choose(evaluation: Evaluation, one_standard_error: bool) -> Candidate:
 
     The best candidate of every set of parts (shared, common, own, scales of the features) is compared with the best
     of all: a part that wins less than a standard error, over the folds, is not worth its freedom, and the model of the
-    fewest parts that is left is taken. With `one_standard_error`, the simplest of all candidates within one standard error of the best.
+    fewest parts that is left is taken. With `one_standard_error`, the simplest of all candidates within one standard
+    error of the best.
     """
     best = evaluation.best()
     if one_standard_error:
