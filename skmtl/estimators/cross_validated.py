@@ -115,8 +115,7 @@ or (where X is one) a dict, default=None
         chosen = choose(evaluation, self.one_standard_error)
         guarded, alone_with = self._guarded(evaluation, chosen, given_splits, scales.target, options)
         final = self._on_all_rows(chosen, evaluation.training_share)
-        if alone_with is not None:
-            alone_with = self._on_all_rows(alone_with, evaluation.training_share)
+        alone_with = alone_with and self._on_all_rows(alone_with, evaluation.training_share)
         outcomes = list(evaluation.outcomes.values())
         found = {
             "cv_results_": cv_results(outcomes, [task.name for task in data.tasks]),

@@ -158,7 +158,6 @@ def standard_deviations(solution: Solution, X: Any, tasks: NDArray) -> NDArray:
     if isinstance(spread, MergedSpread):
         return _merged(spread, X, tasks)
     assert spread is not None
-    assert solution.noise is not None
     if solution.feature_scale is not None:
         scales = solution.feature_scale
         X = (X @ sparse.diags_array(scales)).tocsr() if sparse.issparse(X) else X * scales
