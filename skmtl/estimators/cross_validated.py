@@ -19,7 +19,7 @@ from skmtl.estimators.parameters import TUNED, check_tuned_parameters
 from skmtl.estimators.splits import Splits, data_splits, user_splits
 from skmtl.model_selection.default_splitter import as_rows
 from skmtl.scoring import MultiTaskScorer, require_known_tasks
-from skmtl.solvers import Solution, merge_solutions
+from skmtl.solvers import Solution, feature_scales, merge_solutions
 from skmtl.solvers.compression import to_row_space
 from skmtl.solvers.formulation import MAX_ROW_SPACE
 from skmtl.targets import take_rows
@@ -35,8 +35,10 @@ from skmtl.tuning import (
     choose,
     cv_results,
     harmed_tasks,
+    has_evidence,
     make_folds,
     natural_scales,
+    outsiders,
     search,
     search_near,
 )
@@ -113,9 +115,8 @@ or (where X is one) a dict, default=None
             evaluation(alone)
         search_near(evaluation, space, scales, choose(evaluation, self.one_standard_error))
         chosen = choose(evaluation, self.one_standard_error)
-        guarded, alone_with = self._guarded(evaluation, chosen, given_splits, scales.target, options)
         final = self._on_all_rows(chosen, evaluation.training_share)
-        alone_with = alone_with and self._on_all_rows(alone_with, evaluation.training_share)
+        guarded, alone_with = self._guarded(data, evaluation, chosen, given_splits, scales.target, options)
         outcomes = list(evaluation.outcomes.values())
         found = {
             "cv_results_": cv_results(outcomes, [task.name for task in data.tasks]),
@@ -165,18 +166,56 @@ or (where X is one) a dict, default=None
         )
 
     def _guarded(
-        self, evaluation: Evaluation, chosen: Candidate, splits: Splits, scales: NDArray, options: FitOptions
+        self,
+        data: TaskData,
+        evaluation: Evaluation,
+        chosen: Candidate,
+        splits: Splits,
+        scales: NDArray,
+        options: FitOptions,
     ) -> tuple[NDArray, Candidate | None]:
-        """Tasks that an independent model serves better, and that model.
-
-        The joint model is compared anew without them, since it has bent towards them, until no more are found.
-        """
-        nobody = np.empty(0, dtype=np.intp)
+        """Tasks that an independent model serves better, and that model on all rows."""
         independent = [one for one in evaluation.outcomes if _is_independent(one)]
         if not self.guard or not independent or _shares_nothing(chosen):
-            return nobody, None
-        alone, guarded = evaluation.best(independent), nobody
-        whole = evaluation.data
+            return np.empty(0, dtype=np.intp), None
+        alone = evaluation.best(independent)
+        final, alone_final = (self._on_all_rows(one, evaluation.training_share) for one in (chosen, alone))
+        if has_evidence(data):
+            guarded = self._outsiders(data, final, alone_final)
+        else:
+            guarded = self._harmed(evaluation, chosen, alone, splits, scales, options)
+        # With every task alone there is no joint model left to guard.
+        return guarded[: 0 if len(guarded) == len(data.tasks) else None], alone_final
+
+    def _outsiders(self, data: TaskData, final: Candidate, alone: Candidate) -> NDArray:
+        """By the evidence of all rows; the joint model is fitted anew without those found, since it bent to them."""
+        everyone, rows = np.arange(len(data.tasks)), np.arange(data.n_rows)
+        guarded, scales = everyone[:0], np.ones(len(everyone))
+        learned = replace(final, factor_prior="learned") if final.has_shared else final
+        alone_scale = feature_scales(data) if alone.feature_prior == "learned" else None
+        for _ in range(_MAX_GUARD_ROUNDS):
+            others = np.setdiff1d(everyone, guarded)
+            joint = self._solve_at(data.take(rows, others), None, **learned.as_dict())
+            scales[others] = joint.target_scale
+            if np.ptp(joint.target_scale) == 0:
+                scales[:] = joint.target_scale[0]
+            found = outsiders(data, joint, final, alone, scales, alone_scale, self.fit_intercept)
+            if len(found) == len(everyone) or np.array_equal(found, guarded):
+                return found
+            guarded = found
+        return guarded
+
+    def _harmed(
+        self,
+        evaluation: Evaluation,
+        chosen: Candidate,
+        alone: Candidate,
+        splits: Splits,
+        scales: NDArray,
+        options: FitOptions,
+    ) -> NDArray:
+        """By held-out losses, compared anew without those found until no more are."""
+        whole, guarded = evaluation.data, np.empty(0, dtype=np.intp)
         for _ in range(_MAX_GUARD_ROUNDS):
             others = np.setdiff1d(np.arange(len(whole.tasks)), guarded)
             if len(guarded):
@@ -184,13 +223,10 @@ or (where X is one) a dict, default=None
                 folds = make_folds(data, data_splits(splits, data)[1], scales[others], options)
                 evaluation = Evaluation(data, folds, n_jobs=self.n_jobs)
             harmed = others[harmed_tasks(evaluation, chosen, alone)]
-            if len(harmed) == len(others):
-                # With every task alone there is no joint model left to guard.
-                return nobody, None
-            if not len(harmed):
-                break
             guarded = np.union1d(guarded, harmed)
-        return guarded, alone
+            if not len(harmed) or len(guarded) == len(whole.tasks):
+                break
+        return guarded
 
     def _refit(
         self, data: TaskData, chosen: Candidate, guarded: NDArray, alone: Candidate | None, report: Any

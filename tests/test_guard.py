@@ -1,0 +1,157 @@
+"""The guard against negative transfer: whom it sets apart, and on what evidence."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.stats import multivariate_normal
+
+from skmtl import LowRankClassifierCV, LowRankRegressor, LowRankRegressorCV, stack_tasks
+from skmtl.datasets import make_multitask
+from skmtl.estimators import cross_validated
+from skmtl.tuning import membership
+
+FEW = {"n_components": 3, "alpha": [1.0, 0.5, 0.25], "alpha_common": None, "alpha_own": None, "factor_prior": "ridge"}
+
+
+def with_outliers(seed, **options):
+    given = {"n_samples": 40, "n_features": 30, "n_tasks": 60, "n_components": 3, "n_outliers": 6} | options
+    return make_multitask(own_rows=True, return_truth=True, random_state=seed, **given)
+
+
+def risk(model, truth, tasks):
+    """Mean squared error of coefficients and intercepts."""
+    return np.mean(
+        [np.sum((model.coef_[t] - truth.coef[t]) ** 2) + (model.intercept_[t] - truth.intercept[t]) ** 2 for t in tasks]
+    )
+
+
+@pytest.mark.parametrize(("n", "r"), [(12, 3), (5, 9)])
+def test_the_evidence_is_the_normal_density_of_the_targets(n, r):
+    rng = np.random.RandomState(0)
+    Z, y = rng.standard_normal((n, r)), rng.standard_normal((n, 4))
+    noise = np.array([0.5, 2.0])
+    expected = [
+        [multivariate_normal(np.zeros(n), s * np.eye(n) + Z @ Z.T).logpdf(column) for s in noise] for column in y.T
+    ]
+    assert_allclose(membership._log_evidence(Z, y, n, noise), np.array(expected) + 0.5 * n * np.log(2 * np.pi))
+
+
+def test_an_intercept_costs_one_observation():
+    rng = np.random.RandomState(0)
+    Z, y = rng.standard_normal((8, 2)), rng.standard_normal((8, 1))
+    # An orthonormal basis of what is left when the mean is gone.
+    rest = np.linalg.qr(np.column_stack([np.ones(8), rng.standard_normal((8, 7))]))[0][:, 1:]
+    centred = membership._log_evidence(Z - Z.mean(axis=0), y - y.mean(axis=0), 7, np.array([0.7]))
+    assert_allclose(centred, membership._log_evidence(rest.T @ Z, rest.T @ y, 7, np.array([0.7])))
+
+
+def test_no_task_is_suspected_where_evidence_speaks_for_the_joint_model_only_on_average():
+    # Ratios as the joint model gives them: mean and variance of a log likelihood ratio go together.
+    rng = np.random.RandomState(0)
+    ratio = rng.normal(1.0, np.sqrt(2.0), 200)
+    assert np.sum(ratio < 0) > 20
+    log_evidence = np.zeros((200, 2, 1))
+    log_evidence[:, 0, 0] = ratio
+    assert np.sum(membership._probability_alone(log_evidence) > membership._SUSPECT) <= 2
+
+
+def test_the_share_of_tasks_that_are_alone_is_learned():
+    rng = np.random.RandomState(0)
+    alone = np.arange(200) < 60
+    ratio = np.where(alone, rng.normal(-3.0, np.sqrt(6.0), 200), rng.normal(3.0, np.sqrt(6.0), 200))
+    log_evidence = np.zeros((200, 2, 1))
+    log_evidence[:, 0, 0] = ratio
+    probability = membership._probability_alone(log_evidence)
+    assert probability.mean() == pytest.approx(0.3, abs=0.07)
+    # The two overlap: 11 % of the ratios are on the wrong side.
+    assert np.mean((probability > 0.5) == alone) > 0.85
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_outliers_are_set_apart_and_related_tasks_are_not(seed):
+    X, y, truth = with_outliers(seed)
+    model = LowRankRegressorCV(**FEW, cv=3).fit(X, y)
+    assert model.guarded_ == []  # without an independent model among the candidates there is nothing to change to
+    model = LowRankRegressorCV(**FEW | {"alpha": [0.5, np.inf], "alpha_own": [None, 1.0]}, cv=3).fit(X, y)
+    found = set(model.guarded_)
+    assert len(found & set(truth.outliers)) >= 4
+    assert len(found - set(truth.outliers)) <= 4
+
+
+def test_the_guard_does_not_depend_on_form_or_order():
+    X, y, _ = with_outliers(0)
+    options = FEW | {"alpha": [0.5, np.inf], "alpha_own": [None, 1.0]}
+    found = LowRankRegressorCV(**options, cv=3).fit(X, y).guarded_
+    assert found
+    turned = list(y)[::-1]
+    again = LowRankRegressorCV(**options, cv=3).fit({t: X[t] for t in turned}, {t: y[t] for t in turned})
+    assert set(again.guarded_) == set(found)
+    stacked, targets = stack_tasks(X, y)
+    assert set(LowRankRegressorCV(**options, cv=3).fit(stacked, targets).guarded_) == set(found)
+
+
+def test_complete_targets_have_the_evidence_of_the_same_rows():
+    X, y, truth = make_multitask(60, 20, 40, n_components=2, n_outliers=4, return_truth=True, random_state=0)
+    options = FEW | {"n_components": 2, "alpha": [0.3, np.inf], "alpha_own": [None, 0.5]}
+    shared = LowRankRegressorCV(**options, cv=3).fit(X, y)
+    own = LowRankRegressorCV(**options, cv=3).fit(dict.fromkeys(y, X), y)
+    assert shared.guarded_ == own.guarded_
+    assert set(truth.outliers) <= set(shared.guarded_)
+
+
+def test_sample_weights_of_two_are_rows_given_twice():
+    X, y, _ = with_outliers(1, n_tasks=20, n_outliers=3)
+    model = LowRankRegressor(n_components=3, alpha=0.5, factor_prior="learned").fit(X, y)
+    twice = {t: np.repeat(X[t], 2, axis=0) for t in y}, {t: np.repeat(y[t], 2) for t in y}
+    weights = {t: np.full(40, 2.0) for t in y}
+    found = []
+    for table, targets, weight in ((X, y, weights), (*twice, None)):
+        estimator = LowRankRegressorCV(**FEW | {"alpha": [0.5, np.inf], "alpha_own": [None, 1.0]}, cv=[([0], [1])])
+        data = _task_data(estimator, table, targets, weight)
+        candidates = (
+            cross_validated.Candidate(3, 0.5, None, None, "learned"),
+            cross_validated.Candidate(None, np.inf, None, 1.0),
+        )
+        found.append(membership.outsiders(data, model._solution, *candidates, model._solution.target_scale, None, True))
+    assert_allclose(*found)
+    assert len(found[0])
+
+
+def _task_data(estimator, X, y, weights):
+    from skmtl.inputs import as_task_data
+
+    return as_task_data(estimator, X, y, weights, rules=estimator._rules(), task_col=None)[0]
+
+
+def test_rounds_by_held_out_losses_name_the_tasks_that_were_found(monkeypatch):
+    X, y = make_multitask(60, 5, 6, kinds="binary", random_state=0)
+    calls = []
+
+    def first_of_those_left(evaluation, joint, alone):
+        calls.append([task.name for task in evaluation.data.tasks])
+        return np.array([0])
+
+    monkeypatch.setattr(cross_validated, "harmed_tasks", first_of_those_left)
+    options = {"n_components": 1, "alpha": [0.1, np.inf], "alpha_common": None, "alpha_own": [None, 0.5]}
+    # One standard error or not, the joint model has to be chosen here.
+    model = LowRankClassifierCV(**options, factor_prior="ridge", cv=3).fit(X, y)
+    assert np.isfinite(model.alpha_)
+    assert model.guarded_ == ["task_0", "task_1", "task_2"]
+    assert [names[0] for names in calls] == ["task_0", "task_1", "task_2"]
+
+
+@pytest.mark.slow
+def test_outliers_lose_little_and_the_others_keep_their_gain():
+    outliers, related = [], []
+    for seed in range(5):
+        X, y, truth = with_outliers(seed)
+        model = LowRankRegressorCV().fit(X, y)
+        alone = LowRankRegressorCV(alpha=np.inf, alpha_common=None).fit(X, y)
+        groups = truth.outliers, [t for t in y if t not in truth.outliers]
+        outliers.append([risk(one, truth, groups[0]) for one in (model, alone)])
+        related.append([risk(one, truth, groups[1]) for one in (model, alone)])
+    for pairs, bound in ((outliers, 1.1), (related, 0.5)):
+        ours, independent = np.mean(pairs, axis=0)
+        assert ours <= bound * independent
