@@ -30,12 +30,16 @@ def risk(model, truth, tasks):
 @pytest.mark.parametrize(("n", "r"), [(12, 3), (5, 9)])
 def test_the_evidence_is_the_normal_density_of_the_targets(n, r):
     rng = np.random.RandomState(0)
-    Z, y = rng.standard_normal((n, r)), rng.standard_normal((n, 4))
+    X, root, y = rng.standard_normal((n, 6)), rng.standard_normal((6, r)), rng.standard_normal((n, 4))
+    Z = X @ root
     noise = np.array([0.5, 2.0])
     expected = [
         [multivariate_normal(np.zeros(n), s * np.eye(n) + Z @ Z.T).logpdf(column) for s in noise] for column in y.T
     ]
-    assert_allclose(membership._log_evidence(Z, y, n, noise), np.array(expected) + 0.5 * n * np.log(2 * np.pi))
+    expected = np.array(expected) + 0.5 * n * np.log(2 * np.pi)
+    squares = np.sum(y**2, axis=0)
+    for spectrum in (membership._wide(Z, y), membership._long(root, X.T @ X, X.T @ y)):
+        assert_allclose(membership._log_evidence(*spectrum, squares, n, noise), expected)
 
 
 def test_an_intercept_costs_one_observation():
@@ -43,8 +47,11 @@ def test_an_intercept_costs_one_observation():
     Z, y = rng.standard_normal((8, 2)), rng.standard_normal((8, 1))
     # An orthonormal basis of what is left when the mean is gone.
     rest = np.linalg.qr(np.column_stack([np.ones(8), rng.standard_normal((8, 7))]))[0][:, 1:]
-    centred = membership._log_evidence(Z - Z.mean(axis=0), y - y.mean(axis=0), 7, np.array([0.7]))
-    assert_allclose(centred, membership._log_evidence(rest.T @ Z, rest.T @ y, 7, np.array([0.7])))
+
+    def evidence(Z, y):
+        return membership._log_evidence(*membership._wide(Z, y), np.sum(y**2, axis=0), 7, np.array([0.7]))
+
+    assert_allclose(evidence(Z - Z.mean(axis=0), y - y.mean(axis=0)), evidence(rest.T @ Z, rest.T @ y))
 
 
 def test_no_task_is_suspected_where_evidence_speaks_for_the_joint_model_only_on_average():

@@ -53,7 +53,8 @@ class LowRankMultiTaskCV(LowRankModelCV, BaseEstimator):
         Whether to fit the chosen model on everything; False leaves the results of the search only.
     guard : bool, default=True
         Whether tasks that an independent model serves clearly better get that model (`guarded_`), the others
-        being fitted without them.
+        being fitted without them: where all tasks are numbers and X is dense by the evidence of all rows, the share
+        of tasks that do not belong being learned from all of them, else by held-out losses.
     one_standard_error : bool, default=False
         Whether to take the simplest model within one standard error of the best, in place of the best.
     n_init : int, default=1
@@ -86,6 +87,10 @@ class LowRankMultiTaskCV(LowRankModelCV, BaseEstimator):
     cv_results_ : dict
         As of :class:`~sklearn.model_selection.GridSearchCV`, one entry per candidate that was tried, and for
         every task ``mean_test_<task>`` and ``std_test_<task>``.
+        A candidate that falls clearly behind the best so far on the first folds is not fitted on the others: its
+        scores there are NaN, and its mean is that of the best less what it fell behind (not in a full grid, and not
+        with `one_standard_error`).
+        Under ``scale_targets="residual"`` the scores of the second search, in units of the residuals.
     best_index_, best_score_, best_params_ : int, float, dict
         Of the chosen candidate.
     n_splits_ : int
@@ -110,6 +115,9 @@ objective_, objective_path_, dual_gap_, convergence_, n_iter_, n_features_in_, f
     Strengths that were "auto" are multiplied by the share of the targets that a fold trains on before the final fit:
     the objective is a mean over rows, in which a prior of a given weight counts the less the more rows there are.
     `best_params_` are those of the folds, ``alpha_`` and the like those of the final fit.
+
+    Own parts have a ridge here. Under the group norm of ``own_penalty="group"`` a single fit takes up to 40 rounds;
+    what it is for, a few tasks that do not belong, is the work of `guard`.
 
     Examples
     --------

@@ -368,6 +368,8 @@ def _n_targets(data: TaskData, rows: NDArray) -> NDArray:
     """Targets of every task among some rows, shape (n_tasks,)."""
     if data.task_of_row is not None:
         return np.bincount(data.task_of_row[rows], minlength=len(data.tasks))
+    if data.is_complete:
+        return np.full(len(data.tasks), len(rows))
     return np.count_nonzero(~np.isnan(data.y[rows]), axis=0)
 
 

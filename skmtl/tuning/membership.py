@@ -73,8 +73,10 @@ def outsiders(
     for tasks, X, y, count in _tables(data, scales, fit_intercept):
         shift = 0.0 if joint.common is None else (X @ joint.common)[:, np.newaxis] / scales[tasks]
         dof = count - float(fit_intercept)
+        gram = X.T @ X if len(X) >= X.shape[1] else None
         for h, (root, targets) in enumerate(((joint_root, y - shift), (alone_root, y))):
-            log_evidence[tasks, h] = _log_evidence(X @ root, targets, dof, noise * _LEVELS)
+            spectrum = _wide(X @ root, targets) if gram is None else _long(root, gram, X.T @ targets)
+            log_evidence[tasks, h] = _log_evidence(*spectrum, np.sum(targets**2, axis=0), dof, noise * _LEVELS)
     return np.flatnonzero(_probability_alone(log_evidence) > _SUSPECT)
 
 
@@ -123,15 +125,26 @@ def _tables(data: TaskData, scales: NDArray, fit_intercept: bool) -> Iterator[tu
         yield tasks, table * root, targets * root, float(weights.sum())
 
 
-def _log_evidence(Z: NDArray, y: NDArray, dof: float, noise: NDArray) -> NDArray:
-    """Log density of every column of y under ``N(0, noise + Z Z')`` for every level of noise, (n_tasks, n_levels)."""
+def _wide(Z: NDArray, y: NDArray) -> tuple[NDArray, NDArray]:
+    """Eigenvalues of ``Z Z'`` that are not zero, and the squared coordinates of every column of y along them."""
     vectors, values, _ = np.linalg.svd(Z, full_matrices=False)
     kept = values > 1e-10 * max(values.max(initial=0.0), 1e-300)
-    vectors, variances = vectors[:, kept], values[kept] ** 2
-    inside = (vectors.T @ y) ** 2
-    outside = np.maximum(np.sum(y**2, axis=0) - inside.sum(axis=0), 0.0)
+    return values[kept] ** 2, (vectors[:, kept].T @ y) ** 2
+
+
+def _long(root: NDArray, gram: NDArray, cross: NDArray) -> tuple[NDArray, NDArray]:
+    """As `_wide` for ``Z = X root``, from ``X'X`` and ``X'y``."""
+    values, vectors = np.linalg.eigh(root.T @ gram @ root)
+    kept = values > 1e-12 * max(values.max(initial=0.0), 1e-300)
+    values, vectors = values[kept], vectors[:, kept]
+    return values, ((root @ vectors).T @ cross) ** 2 / values[:, np.newaxis]
+
+
+def _log_evidence(variances: NDArray, inside: NDArray, squares: NDArray, dof: float, noise: NDArray) -> NDArray:
+    """Log density of every task's targets under every level of noise, up to a constant, (n_tasks, n_levels)."""
+    outside = np.maximum(squares - inside.sum(axis=0), 0.0)
     total = variances[:, np.newaxis] + noise
-    logs = np.sum(np.log(total), axis=0) + max(dof - kept.sum(), 0.0) * np.log(noise)
+    logs = np.sum(np.log(total), axis=0) + max(dof - len(variances), 0.0) * np.log(noise)
     return -0.5 * (logs + inside.T @ (1.0 / total) + outside[:, np.newaxis] / noise)
 
 

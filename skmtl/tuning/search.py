@@ -7,7 +7,7 @@
 4. Common and own parts without a shared one (mean-regularised tasks), where that comes close.
 5. Features scaled by the spread of their coefficients.
 6. A learned prior of the factors.
-7. The strengths of the chosen model once more, by small steps.
+7. The strengths of the chosen model once more, by small steps, and one component less.
 
 Along a line of values a step is taken downhill until the score falls again; then the vertex of the parabola through
 the best three is tried. Every model along the way is a candidate in the end.
@@ -145,6 +145,8 @@ class _Walk:
         for name in _PARTS:
             if name in parts:
                 near = self._line(near, name, _NARROW[name])
+        if "alpha" in parts:
+            self._fewer_components(near)
 
     def _fewer_components(self, candidate: Candidate) -> None:
         """Take away components as long as that helps."""
