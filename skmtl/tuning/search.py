@@ -146,7 +146,21 @@ class _Walk:
             if name in parts:
                 near = self._line(near, name, _NARROW[name])
         if "alpha" in parts:
-            self._fewer_components(near)
+            self._fewer_components(self._more_components(near))
+
+    def _more_components(self, candidate: Candidate) -> Candidate:
+        """Add components, which want a stronger `alpha`, as long as that helps."""
+        ranks, strengths = self.axes["n_components"], self.axes["alpha"]
+        place = ranks.index(candidate.n_components)
+        while place + 1 < len(ranks):
+            place += 1
+            stronger = max(strengths.index(candidate.alpha) - _NARROW["alpha"], 0)
+            more = replace(candidate, n_components=ranks[place], alpha=strengths[stronger])
+            self.evaluation([more])
+            if self.evaluation.best([candidate, more]) == candidate:
+                break
+            candidate = self._line(more, "alpha", _NARROW["alpha"])
+        return candidate
 
     def _fewer_components(self, candidate: Candidate) -> None:
         """Take away components as long as that helps."""
@@ -197,6 +211,7 @@ class _Walk:
             step = _NARROW
             if candidate.n_components == before.n_components:
                 break
+        candidate = self._more_components(candidate)
         for name in ("alpha_common", "alpha_own"):
             if name in parts:
                 candidate = self._line(candidate, name, _WIDE[name])
