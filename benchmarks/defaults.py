@@ -21,7 +21,7 @@ from skmtl.datasets import load_penguins, load_star, make_multitask
 ALPHAS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 RANKS = (None, 3, 10)
 SCALES = ("std", "residual", None)
-DEFAULT = (0.05, None, "std")
+DEFAULT = (0.1, None, "std")
 
 #: (X, y, share of the rows to train on) for a seed.
 Draw = Callable[[int], tuple[Any, Any, float]]

@@ -114,7 +114,7 @@ def test_the_features_that_matter_are_named():
 def test_bases_and_paths_at_any_number_of_tasks(n_tasks):
     rng = np.random.RandomState(0)
     X = rng.randn(50, 10)
-    model = LowRankRegressor(n_components=3).fit(X, X @ rng.randn(10, 3) @ rng.randn(3, n_tasks))
+    model = LowRankRegressor(n_components=3, alpha=0.01).fit(X, X @ rng.randn(10, 3) @ rng.randn(3, n_tasks))
     display = BasisDisplay.from_estimator(model)
     assert display.ax_[1].images[0].get_array().shape == (n_tasks, 3)
     display.figure_.canvas.draw()

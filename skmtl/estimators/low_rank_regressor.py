@@ -22,7 +22,7 @@ class LowRankRegressor(SpreadMixin, LowRankModel, RegressorMixin, BaseEstimator)
     n_components : int, default=None
         Columns k of the shared basis, the largest rank of the shared part. None: min(n_features, total number
         of outputs), so that `alpha` alone sets the rank.
-    alpha : float, default=0.05
+    alpha : float, default=0.1
         Strength of the shared part, >= 0: a ridge on basis and factors, which is the trace norm of their
         product. Infinity leaves the shared part out.
     alpha_common : float, default=None
@@ -168,7 +168,7 @@ class LowRankRegressor(SpreadMixin, LowRankModel, RegressorMixin, BaseEstimator)
         self,
         *,
         n_components: int | None = None,
-        alpha: float = 0.05,
+        alpha: float = 0.1,
         alpha_common: float | None = None,
         alpha_own: float | None = None,
         loss: str = "squared",
