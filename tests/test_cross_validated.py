@@ -392,3 +392,14 @@ def test_columns_that_vary_in_one_fold_only_stop_no_search(seed, fit_intercept):
     np.testing.assert_allclose(
         summed.cv_results_["mean_test_score"], row_by_row.cv_results_["mean_test_score"], rtol=5e-3
     )
+
+
+def test_folds_that_do_not_stay_in_memory_give_the_same_result(monkeypatch):
+    from skmtl.tuning import folds
+
+    X, y = make_multitask(20, 6, 4, own_rows=True, random_state=0)
+    kept = LowRankRegressorCV(cv=3).fit(X, y)
+    # Room for one fold of three.
+    monkeypatch.setattr(folds, "_KEPT_ELEMENTS", 20 * 4 * 7)
+    model = LowRankRegressorCV(cv=3).fit(X, y)
+    np.testing.assert_array_equal(model.cv_results_["mean_test_score"], kept.cv_results_["mean_test_score"])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from skmtl.solvers import Solution
 from skmtl.tasks import TaskData
 from skmtl.tuning.candidates import Candidate
-from skmtl.tuning.folds import Fold, keeps_data
+from skmtl.tuning.folds import Fold, n_kept
 
 #: Folds, as a share of all and at least, on which a candidate may fall behind.
 _FIRST_SHARE, _N_FIRST = 0.4, 2
@@ -83,7 +83,7 @@ class Evaluation:
         self.data, self.folds, self.scorer, self.n_jobs = data, folds, scorer, n_jobs
         self._n_first = max(_N_FIRST, int(np.ceil(_FIRST_SHARE * len(folds)))) if is_race else len(folds)
         self.outcomes: dict[Candidate, Outcome] = {}
-        self._keeps_data = keeps_data(data, len(folds))
+        self._released = set(map(id, folds[n_kept(data) :]))
 
     def __call__(self, candidates: Sequence[Candidate]) -> None:
         """Evaluate those that are not known yet, in the given order on every fold."""
@@ -193,5 +193,5 @@ class Evaluation:
         return -float(sums.sum() / weights.sum()) if judged.any() else np.nan, task_scores
 
     def _tidy(self, fold: Fold) -> None:
-        if not self._keeps_data:
+        if id(fold) in self._released:
             fold.release()

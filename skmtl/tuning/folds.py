@@ -353,11 +353,14 @@ def make_folds(
     return folds
 
 
-def keeps_data(data: TaskData, n_folds: int) -> bool:
-    """Whether the training data of all folds may stay in memory from one candidate to the next."""
+def n_kept(data: TaskData) -> int:
+    """Number of folds whose training data may stay in memory from one candidate to the next."""
     X: Any = data.X
-    n_elements = X.nnz if sparse.issparse(X) else X.size
-    return n_folds * (n_elements + data.y.size) <= _KEPT_ELEMENTS
+    n_elements = (X.nnz if sparse.issparse(X) else X.size) + data.y.size
+    if is_complete_squared(data):
+        # Moments stand for the rows.
+        n_elements = min(n_elements, data.n_features * (2 * data.n_features + 2 * len(data.tasks)))
+    return int(_KEPT_ELEMENTS // max(n_elements, 1))
 
 
 def _rank(candidate: Candidate) -> float:

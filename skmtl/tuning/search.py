@@ -143,7 +143,8 @@ class _Walk:
         near = replace(candidate, **{name: self._near(name, getattr(candidate, name) or np.inf) for name in names})
         self.evaluation([near])
         for name in _PARTS:
-            if name in parts:
+            # Beside a shared part the score is flat in the strength of the common one.
+            if name in parts and (name != "alpha_common" or "alpha" not in parts):
                 near = self._line(near, name, _NARROW[name])
         if "alpha" in parts:
             self._fewer_components(self._more_components(near))
@@ -238,7 +239,7 @@ class _Walk:
                 if beside == place or best_with(beside) == place:
                     break
                 place = beside
-        for _ in range(_MAX_PARABOLAS):
+        for _ in range(1 if name == "alpha_common" else _MAX_PARABOLAS):
             vertex = self._vertex(tried, place)
             if vertex is None:
                 break
