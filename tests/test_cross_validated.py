@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, LeaveOneOut, ShuffleSplit
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, LeaveOneOut, ShuffleSplit, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -158,14 +158,21 @@ def test_a_list_of_both_priors_is_a_free_choice(priors):
     assert set(listed.cv_results_["param_factor_prior"]) == {"ridge", "learned"}
 
 
-def test_free_strengths_are_those_of_the_folds_times_their_share_of_the_rows_and_given_ones_stay():
+def test_free_strengths_are_stated_for_all_rows_and_given_ones_are_taken_as_they_are():
     X, y = make_multitask(60, 8, 4, random_state=1)
     free = {"n_components": 2, "alpha_common": None, "alpha_own": 0.3, "factor_prior": "ridge", "guard": False}
-    model = LowRankRegressorCV(**free, cv=4).fit(X, y)
-    assert model.alpha_ == pytest.approx(0.75 * model.best_params_["alpha"])
+    model = LowRankRegressorCV(**free, feature_prior="ridge", cv=KFold(4), scoring="r2").fit(X, y)
+    assert model.alpha_ == model.best_params_["alpha"]
     assert model.alpha_own_ == 0.3
-    plain = LowRankRegressor(**model.best_params_ | {"alpha": model.alpha_}).fit(X, y)
+    plain = LowRankRegressor(**model.best_params_).fit(X, y)
     np.testing.assert_allclose(model.coef_["task_0"], plain.coef_["task_0"])
+    # On three quarters of the rows the same prior weighs a third more in a mean over rows.
+    on_folds = LowRankRegressor(n_components=2, alpha=model.alpha_ / 0.75, alpha_own=0.3)
+    by_hand = cross_val_score(on_folds, X, y, cv=KFold(4))
+    scores = [model.cv_results_[f"split{fold}_test_score"][model.best_index_] for fold in range(4)]
+    np.testing.assert_allclose(scores, by_hand, atol=1e-3)  # fits on folds stop at 1e-4
+    as_stated = cross_val_score(on_folds.set_params(alpha=model.alpha_), X, y, cv=KFold(4))
+    assert np.abs(as_stated - scores).max() > 1e-3
 
 
 # Never behind independent or pooled models

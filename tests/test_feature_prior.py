@@ -194,7 +194,7 @@ def test_the_tuned_estimator_takes_it_where_features_are_idle_and_only_there():
     }
     model = LowRankRegressorCV(**free).fit(X, y)
     assert model.feature_prior_ == "learned"
-    plain = LowRankRegressor(**model.best_params_ | {"alpha": model.alpha_}).fit(X, y)
+    plain = LowRankRegressor(**model.best_params_).fit(X, y)
     assert_allclose(model.coef_["task_0"], plain.coef_["task_0"])
     X, y = make_multitask(25, 10, 40, n_components=3, own_rows=True, random_state=0)
     assert LowRankRegressorCV(**free).fit(X, y).feature_prior_ == "ridge"
@@ -208,3 +208,9 @@ def test_folds_learn_the_scales_from_their_training_part_alone():
     fitted = LowRankRegressor(**values, feature_prior="learned", scale_targets=None).fit(X[train], y[train])
     loss = np.mean([0.5 * (y[t][test] - fitted.predict(X[test])[t]) ** 2 for t in y])
     assert model.best_score_ == pytest.approx(-loss, rel=2e-3)
+
+
+def test_too_many_features_are_refused_before_any_work():
+    X, y = np.eye(8, 1001), {"a": np.arange(8.0), "b": np.arange(8.0) ** 2}
+    with pytest.raises(ValueError, match=r"feature_prior='learned' is for at most 1000 features, got 1001"):
+        LowRankRegressor(feature_prior="learned").fit(X, y)

@@ -117,12 +117,16 @@ or (where X is one) a dict, default=None
         chosen = choose(evaluation, self.one_standard_error)
         final = self._on_all_rows(chosen, evaluation.training_share)
         guarded, alone_with = self._guarded(data, evaluation, chosen, given_splits, scales.target, options)
-        outcomes = list(evaluation.outcomes.values())
+        # What is said of candidates is said in the strengths of a fit on all rows.
+        outcomes = [
+            replace(outcome, candidate=self._on_all_rows(candidate, evaluation.training_share))
+            for candidate, outcome in evaluation.outcomes.items()
+        ]
         found = {
             "cv_results_": cv_results(outcomes, [task.name for task in data.tasks]),
             "best_index_": list(evaluation.outcomes).index(chosen),
             "best_score_": evaluation.mean(chosen),
-            "best_params_": chosen.as_dict(),
+            "best_params_": final.as_dict(),
             "n_splits_": len(evaluation.folds),
             "guarded_": [data.tasks[t].name for t in guarded],
             **{f"{name}_": value for name, value in final.as_dict().items()},

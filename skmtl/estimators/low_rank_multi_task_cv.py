@@ -112,9 +112,9 @@ objective_, objective_path_, dual_gap_, convergence_, n_iter_, n_features_in_, f
     lowers the held-out loss, and every strength is narrowed down by brackets and parabolas. A task
     whose training part in a fold has no target, or lacks one of its classes, sits out that fold.
 
-    Strengths that were "auto" are multiplied by the share of the targets that a fold trains on before the final fit:
-    the objective is a mean over rows, in which a prior of a given weight counts the less the more rows there are.
-    `best_params_` are those of the folds, ``alpha_`` and the like those of the final fit.
+    All strengths that are stated are those of a fit on all rows. Where they were "auto", the fits on folds had them
+    divided by the share of the targets that a fold trains on: the objective is a mean over rows, in which a prior of a
+    given weight counts the more the fewer rows there are.
 
     Own parts have a ridge here. Under the group norm of ``own_penalty="group"`` a single fit takes up to 40 rounds;
     what it is for, a few tasks that do not belong, is the work of `guard`.

@@ -16,12 +16,12 @@ with the second moments ``H_t = X_t'X_t`` and ``g_t = X_t'z_t`` about the means 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from skmtl.matrix import FeatureMatrix, column_means
 from skmtl.solvers.compression import Moments
 from skmtl.solvers.solution import Solution
 from skmtl.tasks import TaskData
@@ -33,13 +33,26 @@ _MAX_ROUNDS = 10
 _TOLERANCE = 0.1
 #: No spread is less than this share of the largest: a scale of zero could not be undone.
 _LEAST_SPREAD = 1e-4
+#: Most features whose coefficients are looked at together, for each of some tasks.
+MAX_FEATURES = 1000
 #: Multiplications of a round, and outputs that are looked at in any case; more are represented by some of them.
 _MAX_WORK = 4e6
 _N_OUTPUTS = 24
 
 
 def feature_scales(data: TaskData, moments: Moments | None = None) -> NDArray:
-    """What each feature is multiplied by, (n_features,); `moments` stand for the rows of complete squared targets."""
+    """What each feature is multiplied by, (n_features,); `moments` stand for the rows of complete squared targets.
+
+    Raises
+    ------
+    ValueError
+        For more features than a Gram matrix per task is affordable for.
+    """
+    if data.n_features > MAX_FEATURES:
+        raise ValueError(
+            f"feature_prior='learned' is for at most {MAX_FEATURES} features, got {data.n_features}; "
+            "use feature_prior='ridge'."
+        )
     grams, cross, counts = _of_moments(moments) if moments is not None else _of_data(data)
     total = np.einsum("tii->i", grams)
     # A constant column has no coefficient to speak of, and keeps its scale.
@@ -118,11 +131,10 @@ def _of_data(data: TaskData) -> tuple[NDArray, NDArray, NDArray]:
 
 def _of_task(data: TaskData, t: int, rows: NDArray) -> list[tuple[NDArray, NDArray, float]]:
     targets, weights = _targets(data, t, rows)
-    X: Any = data.X[rows]
-    X = X.toarray() if sparse.issparse(X) else X
-    X = X - weights @ X / weights.sum()
-    gram = (X * weights[:, np.newaxis]).T @ X
-    return [(gram, X.T @ (weights * column), float(weights.sum())) for column in targets.T]
+    X = FeatureMatrix(data.X[rows], column_means(data.X[rows], weights))
+    cross = X.transposed_times(weights[:, np.newaxis] * targets)
+    gram, total = X.gram(weights), float(weights.sum())
+    return [(gram, column, total) for column in cross.T]
 
 
 def _targets(data: TaskData, t: int, rows: NDArray) -> tuple[NDArray, NDArray]:
