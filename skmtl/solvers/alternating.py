@@ -189,7 +189,10 @@ def _begin(
         rank = 0
     first = min(rank, FIRST_RANK) if n_components is None else rank
     settings = Settings(rank, rank < limit, first, tol, max_iter)
-    null = replace(null_point(problem), slopes=[])
+    null = prepared.null
+    if problem.penalties.has_own or np.isfinite(problem.penalties.common):
+        # Both stand at the null model in the units of `alpha`.
+        null = replace(null_point(problem), slopes=[])
     convex = None
     if not settings.is_limiting and rank and is_affordable(problem):
         with one_blas_thread(has_narrow_steps(problem)):

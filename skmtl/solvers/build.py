@@ -134,7 +134,9 @@ def _observe(data: TaskData, tasks: NDArray, n_outputs: int):
             return observations, y, float(per_task[0])
         matrix_weights = seen * per_task * (1.0 if weights is None else weights)
         return observations, y if share == 1.0 else np.where(seen, y, 0.0), matrix_weights
-    rows, listed_tasks = np.nonzero(seen)
+    cells = np.flatnonzero(seen)
+    rows = cells // len(tasks)
+    listed_tasks = cells - rows * len(tasks)
     by_task = np.argsort(listed_tasks.astype(np.min_scalar_type(len(tasks))), kind="stable")
     rows, listed_tasks = rows[by_task], listed_tasks[by_task]
     offsets = np.concatenate([[0], np.cumsum(np.bincount(listed_tasks, minlength=len(tasks)))])

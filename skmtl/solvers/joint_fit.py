@@ -26,6 +26,7 @@ from skmtl.solvers.predictive import shared_spread, task_spread
 from skmtl.solvers.relevance import feature_scales, in_given_features, scaled_data
 from skmtl.solvers.solution import FactorPrior, Solution
 from skmtl.solvers.task_sums import TaskSums, sums_of_data, sums_of_moments
+from skmtl.solvers.threads import has_narrow_set_up, one_blas_thread
 from skmtl.tasks import TaskData
 
 
@@ -84,33 +85,36 @@ def fit_jointly(
     Solution
         With its noise and, if it was learned, the prior of its factors.
     """
-    moments = _moments(data, fit_intercept)
-    feature_scale = None
-    if feature_prior == "learned":
-        feature_scale = feature_scales(data, moments)
-        data = scaled_data(data, feature_scale)
-        moments = None if moments is None else moments.scaled(feature_scale)
-        start = None if start is None else replace(start, basis=start.basis / feature_scale[:, np.newaxis])
-    solver = _Solver(data, strengths, fit_intercept, moments)
-    options = {"tol": tol, "report": report, **limits}
-    last = solver.solve("std" if scale_targets == "residual" else scale_targets, start=start, n_init=n_init, **options)
-    if scale_targets == "residual" and last.solution.noise is not None:
-        spread, n_iter = last.solution.target_scale, 0
-        for _ in range(N_ROUNDS):
-            n_iter += last.n_iter
-            scales = residual_scales(last.solution, spread)
-            last = solver.solve(scales, start=last.solution, eta=last.eta, **options)
-        last = last.with_earlier_steps(n_iter)
-    formulation, solution = last.prepared.formulation, last.solution
-    if factor_prior == "learned":
-        solution = with_learned_prior(data, solution, formulation)
-    if with_spread and last.sums is not None:
-        penalties = last.penalties
-        centre = solver.feature_means(formulation)
-        shared = shared_spread(data, solution, penalties, formulation, last.prepared.preconditioner, centre)
-        tasks = task_spread(data, solution, last.sums, shared, formulation, penalties, fit_intercept)
-        solution = replace(solution, spread=tasks)
-    return solution if feature_scale is None else in_given_features(solution, feature_scale)
+    with one_blas_thread(has_narrow_set_up(data)):
+        moments = _moments(data, fit_intercept)
+        feature_scale = None
+        if feature_prior == "learned":
+            feature_scale = feature_scales(data, moments)
+            data = scaled_data(data, feature_scale)
+            moments = None if moments is None else moments.scaled(feature_scale)
+            start = None if start is None else replace(start, basis=start.basis / feature_scale[:, np.newaxis])
+        solver = _Solver(data, strengths, fit_intercept, moments)
+        options = {"tol": tol, "report": report, **limits}
+        last = solver.solve(
+            "std" if scale_targets == "residual" else scale_targets, start=start, n_init=n_init, **options
+        )
+        if scale_targets == "residual" and last.solution.noise is not None:
+            spread, n_iter = last.solution.target_scale, 0
+            for _ in range(N_ROUNDS):
+                n_iter += last.n_iter
+                scales = residual_scales(last.solution, spread)
+                last = solver.solve(scales, start=last.solution, eta=last.eta, **options)
+            last = last.with_earlier_steps(n_iter)
+        formulation, solution = last.prepared.formulation, last.solution
+        if factor_prior == "learned":
+            solution = with_learned_prior(data, solution, formulation)
+        if with_spread and last.sums is not None:
+            penalties = last.penalties
+            centre = solver.feature_means(formulation)
+            shared = shared_spread(data, solution, penalties, formulation, last.prepared.preconditioner, centre)
+            tasks = task_spread(data, solution, last.sums, shared, formulation, penalties, fit_intercept)
+            solution = replace(solution, spread=tasks)
+        return solution if feature_scale is None else in_given_features(solution, feature_scale)
 
 
 def with_learned_prior(data: TaskData, solution: Solution, formulation: Formulation) -> Solution:

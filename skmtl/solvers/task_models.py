@@ -64,9 +64,7 @@ class QuadraticStep:
         if problem.fit_intercept:
             self.ones, self.total = grams[:, :k, p], grams[:, p, p]
             self.target_sum = moments[:, p]
-            self.grams = (
-                self.grams - self.ones[:, :, np.newaxis] * (self.ones / self.total[:, np.newaxis])[:, np.newaxis]
-            )
+            self.grams -= self.ones[:, :, np.newaxis] * (self.ones / self.total[:, np.newaxis])[:, np.newaxis]
             self.moments = self.moments - self.ones * (self.target_sum / self.total)[:, np.newaxis]
         self.free = factors[block.outputs, :k]
         self.intercepts = intercepts[block.outputs]
