@@ -13,7 +13,7 @@ from scipy.stats import t as student
 #: A verdict is given where the probability that its sign is wrong is below this.
 LEVEL = 0.05
 #: And where the task's own gain has that sign, and at least this many of its standard errors.
-OWN_EVIDENCE = 0.5
+OWN_EVIDENCE = 1.0
 #: Observations by which the prior distribution of gains is pulled towards "no difference" (half, as Jeffreys).
 _NULL_OBSERVATIONS = 0.5
 #: Ratio of neighbouring widths in the prior distribution of gains, and the smallest in standard errors.

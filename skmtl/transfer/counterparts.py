@@ -30,7 +30,7 @@ _TUNED: dict[type, type] = {
     LowRankMultiTaskCV: LowRankMultiTaskCV,
 }
 #: Parameters by which skmtl's estimators share, or not; whatever else is set is kept.
-_SHARING = ("n_components", "alpha", "alpha_common", "alpha_own")
+_SHARING = ("n_components", "alpha", "alpha_common", "alpha_own", "feature_prior")
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,9 @@ def _of_one_meaning(table: TaskTable) -> bool:
 
 
 def _separate(inside: Any) -> Any:
-    return _tuned(inside, alpha=np.inf, alpha_common=None, alpha_own=_candidates(inside.alpha_own))
+    # Scales of the features that all tasks tell together would be something shared.
+    alone = {"alpha": np.inf, "alpha_common": None, "feature_prior": "ridge"}
+    return _tuned(inside, **alone, alpha_own=_candidates(inside.alpha_own))
 
 
 def _pooled(inside: Any) -> Any:
