@@ -36,6 +36,8 @@ _JITTER = 1e-13
 _MAX_SHARE = 0.99
 #: Share of a sum of squares below which a difference of two such sums is nothing but rounding.
 _ROUNDING = 1e-12
+#: Tables of fewer elements are copied as they are centred, which costs nothing there and keeps all digits.
+_COPIED_ELEMENTS = 1 << 20
 #: Widest sparse X whose dense Gram matrix is formed.
 _MAX_SPARSE_WIDTH = 1000
 
@@ -185,15 +187,17 @@ class Moments:
 def complete_moments(data: TaskData, fit_intercept: bool, origin: tuple[NDArray, NDArray] | None = None) -> Moments:
     """Moments of complete targets in one pass over the rows.
 
-    Unless it is given the origin is zero, and the mean where variances about it would drown in the squares of means.
+    Unless it is given the origin is the mean; zero, which saves a copy of the data, for large or sparse tables where
+    variances do not drown in the squares of means.
     """
     ones = np.ones(data.n_rows) if data.weights is None else data.weights
     total = float(ones.sum())
     if origin is not None:
         return _moments_about(origin, data, ones, total)
-    found = _moments_about((np.zeros(data.n_features), np.zeros(len(data.tasks))), data, ones, total)
-    if not fit_intercept or not found.cancels:
-        return found
+    if not fit_intercept or sparse.issparse(data.X) or data.X.size > _COPIED_ELEMENTS:
+        found = _moments_about((np.zeros(data.n_features), np.zeros(len(data.tasks))), data, ones, total)
+        if not fit_intercept or not found.cancels:
+            return found
     return _moments_about((column_means(data.X, data.weights), ones @ data.y / total), data, ones, total)
 
 

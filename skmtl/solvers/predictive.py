@@ -160,7 +160,7 @@ def standard_deviations(solution: Solution, X: Any, tasks: NDArray) -> NDArray:
     assert spread is not None
     if solution.feature_scale is not None:
         scales = solution.feature_scale
-        X = (X @ sparse.diags_array(scales)).tocsr() if sparse.issparse(X) else X * scales
+        X = (X @ sparse.diags(scales)).tocsr() if sparse.issparse(X) else X * scales
         solution = replace(solution, basis=solution.basis / scales[:, np.newaxis], feature_scale=None)
     variances = np.empty((X.shape[0], len(tasks)))
     is_known = tasks >= 0

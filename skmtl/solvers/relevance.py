@@ -67,7 +67,7 @@ def feature_scales(data: TaskData, moments: Moments | None = None) -> NDArray:
 def scaled_data(data: TaskData, scales: NDArray) -> TaskData:
     """The data with every feature multiplied by its scale."""
     if sparse.issparse(data.X):
-        return replace(data, X=(data.X @ sparse.diags_array(scales)).tocsr())
+        return replace(data, X=(data.X @ sparse.diags(scales)).tocsr())
     return replace(data, X=data.X * scales)
 
 
