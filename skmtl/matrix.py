@@ -55,6 +55,11 @@ def second_moments(X: NDArray, centre: NDArray | None, row_weights: NDArray) -> 
     return result
 
 
+def scaled_columns(X: Any, scales: NDArray) -> Any:
+    """X with every column multiplied by its scale; CSR stays CSR."""
+    return (X @ sparse.diags(scales)).tocsr() if sparse.issparse(X) else X * scales
+
+
 def times_narrow(table: NDArray, columns: NDArray) -> NDArray:
     """``table @ columns`` for a long table and few columns, in the row order of the table."""
     if table.shape[1] < _WIDE or columns.shape[1] == 1:

@@ -258,9 +258,8 @@ class ListedObservations:
             if self.rows_in_order and self._are_equally_long and X.can_be_cut:
                 sums[:, :, output] = X.table_sums(v.reshape(self.n_tasks, -1))
                 continue
-            matrix = self._matrix(v)
             if not (X.is_sparse and self._is_dense(X)):
-                sums[:, :, output] = X.transposed_times(matrix.T)
+                sums[:, :, output] = X.transposed_times(self._matrix(v).T)
                 continue
             # Products of two sparse matrices are slow, a dense right side is filled for a few tasks at a time.
             for tasks in task_batches(self.n_tasks):

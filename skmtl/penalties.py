@@ -95,7 +95,7 @@ def leading_left_vectors(matrix: NDArray, n_vectors: int) -> tuple[NDArray, NDAr
         left, values, _ = svds(scaled, k=n_vectors, v0=_lanczos_start(min(rows, columns)))
         order = np.argsort(values)[::-1]
         return left[:, order], values[order] * size
-    squares, vectors = _leading_eigenpairs(matrix @ matrix.T if rows <= columns else matrix.T @ matrix, n_vectors)
+    squares, vectors = _leading_eigenpairs(_smaller_gram(matrix), n_vectors)
     values = np.sqrt(np.maximum(squares, 0.0))
     if rows > columns:
         tiny = values <= 1e-12 * max(values[0], 1e-300)
@@ -108,10 +108,15 @@ def spectral_norm(matrix: NDArray) -> float:
     """Largest singular value, to full precision."""
     if min(matrix.shape) > _GRAM_LIMIT:
         return float(leading_left_vectors(matrix, 1)[1][0])
-    gram = matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
+    gram = _smaller_gram(matrix)
     if len(gram) <= _WHOLE_LIMIT:
         return float(np.sqrt(max(np.linalg.eigvalsh(gram)[-1], 0.0)))
     return float(np.sqrt(max(_leading_eigenpairs(gram, 1)[0][0], 0.0)))
+
+
+def _smaller_gram(matrix: NDArray) -> NDArray:
+    """``M M'`` or ``M'M``, whichever is smaller: their eigenvalues are the squared singular values."""
+    return matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
 
 
 def _leading_eigenpairs(gram: NDArray, n_vectors: int) -> tuple[NDArray, NDArray]:
@@ -149,8 +154,7 @@ def shrink_singular_values(matrix: NDArray, amount: float) -> tuple[NDArray, NDA
         ``left * values @ right``; positive values only, the largest first.
     """
     rows, columns = matrix.shape
-    gram = matrix @ matrix.T if rows <= columns else matrix.T @ matrix
-    squares, vectors = np.linalg.eigh(gram)
+    squares, vectors = np.linalg.eigh(_smaller_gram(matrix))
     largest = np.sqrt(max(squares[-1], 0.0))
     if amount < 1e-5 * largest:
         left, values, right = np.linalg.svd(matrix, full_matrices=False)

@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from skmtl.matrix import scaled_columns
 from skmtl.penalties import Penalties
 from skmtl.solvers.factor_prior import factor_curvatures, posterior_covariances
 from skmtl.solvers.formulation import Formulation, point_of
@@ -160,7 +161,7 @@ def standard_deviations(solution: Solution, X: Any, tasks: NDArray) -> NDArray:
     assert spread is not None
     if solution.feature_scale is not None:
         scales = solution.feature_scale
-        X = (X @ sparse.diags(scales)).tocsr() if sparse.issparse(X) else X * scales
+        X = scaled_columns(X, scales)
         solution = replace(solution, basis=solution.basis / scales[:, np.newaxis], feature_scale=None)
     variances = np.empty((X.shape[0], len(tasks)))
     is_known = tasks >= 0

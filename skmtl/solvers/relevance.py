@@ -19,9 +19,8 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
-from skmtl.matrix import FeatureMatrix, column_means
+from skmtl.matrix import FeatureMatrix, column_means, scaled_columns
 from skmtl.solvers.compression import Moments
 from skmtl.solvers.solution import Solution
 from skmtl.tasks import TaskData
@@ -66,9 +65,7 @@ def feature_scales(data: TaskData, moments: Moments | None = None) -> NDArray:
 
 def scaled_data(data: TaskData, scales: NDArray) -> TaskData:
     """The data with every feature multiplied by its scale."""
-    if sparse.issparse(data.X):
-        return replace(data, X=(data.X @ sparse.diags(scales)).tocsr())
-    return replace(data, X=data.X * scales)
+    return replace(data, X=scaled_columns(data.X, scales))
 
 
 def in_given_features(solution: Solution, scales: NDArray) -> Solution:
