@@ -86,6 +86,11 @@ class TaskData:
         """Whether no target is missing."""
         return not np.isnan(self.y).any()
 
+    @property
+    def weight_of_tasks(self) -> NDArray:
+        """`task_weights`, ones where there are none, shape (n_tasks,)."""
+        return np.ones(len(self.tasks)) if self.task_weights is None else self.task_weights
+
     @cached_property
     def weight_per_task(self) -> float:
         """nbar: total weight of all observations over the number of tasks."""
@@ -102,7 +107,7 @@ class TaskData:
 
         Centring by these makes a row that two tasks see the same as two rows that one task sees.
         """
-        per_task = np.ones(len(self.tasks)) if self.task_weights is None else self.task_weights
+        per_task = self.weight_of_tasks
         if self.task_of_row is not None:
             weights = per_task[self.task_of_row] * ~np.isnan(self.y)
             return weights if self.weights is None else weights * self.weights

@@ -10,7 +10,7 @@ from scipy.stats import multivariate_normal
 from skmtl import LowRankClassifierCV, LowRankRegressor, LowRankRegressorCV, stack_tasks
 from skmtl.datasets import make_multitask
 from skmtl.estimators import cross_validated
-from skmtl.tuning import membership
+from skmtl.tuning import marginal_likelihood
 
 FEW = {"n_components": 3, "alpha": [1.0, 0.5, 0.25], "alpha_common": None, "alpha_own": None, "factor_prior": "ridge"}
 
@@ -38,8 +38,8 @@ def test_the_evidence_is_the_normal_density_of_the_targets(n, r):
     ]
     expected = np.array(expected) + 0.5 * n * np.log(2 * np.pi)
     squares = np.sum(y**2, axis=0)
-    for spectrum in (membership._wide(Z, y), membership._long(root, X.T @ X, X.T @ y)):
-        assert_allclose(membership._log_evidence(*spectrum, squares, n, noise), expected)
+    for spectrum in (marginal_likelihood._wide(Z, y), marginal_likelihood._long(root, X.T @ X, X.T @ y)):
+        assert_allclose(marginal_likelihood._log_evidence(*spectrum, squares, n, noise), expected)
 
 
 def test_an_intercept_costs_one_observation():
@@ -49,7 +49,9 @@ def test_an_intercept_costs_one_observation():
     rest = np.linalg.qr(np.column_stack([np.ones(8), rng.standard_normal((8, 7))]))[0][:, 1:]
 
     def evidence(Z, y):
-        return membership._log_evidence(*membership._wide(Z, y), np.sum(y**2, axis=0), 7, np.array([0.7]))
+        return marginal_likelihood._log_evidence(
+            *marginal_likelihood._wide(Z, y), np.sum(y**2, axis=0), 7, np.array([0.7])
+        )
 
     assert_allclose(evidence(Z - Z.mean(axis=0), y - y.mean(axis=0)), evidence(rest.T @ Z, rest.T @ y))
 
@@ -61,7 +63,7 @@ def test_no_task_is_suspected_where_evidence_speaks_for_the_joint_model_only_on_
     assert np.sum(ratio < 0) > 20
     log_evidence = np.zeros((200, 2, 1))
     log_evidence[:, 0, 0] = ratio
-    assert np.sum(membership._probability_alone(log_evidence) > membership._SUSPECT) <= 2
+    assert np.sum(marginal_likelihood._probability_alone(log_evidence) > marginal_likelihood._SUSPECT) <= 2
 
 
 def test_the_share_of_tasks_that_are_alone_is_learned():
@@ -70,7 +72,7 @@ def test_the_share_of_tasks_that_are_alone_is_learned():
     ratio = np.where(alone, rng.normal(-3.0, np.sqrt(6.0), 200), rng.normal(3.0, np.sqrt(6.0), 200))
     log_evidence = np.zeros((200, 2, 1))
     log_evidence[:, 0, 0] = ratio
-    probability = membership._probability_alone(log_evidence)
+    probability = marginal_likelihood._probability_alone(log_evidence)
     assert probability.mean() == pytest.approx(0.3, abs=0.07)
     # The two overlap: 11 % of the ratios are on the wrong side.
     assert np.mean((probability > 0.5) == alone) > 0.85
@@ -121,7 +123,9 @@ def test_sample_weights_of_two_are_rows_given_twice():
             cross_validated.Candidate(3, 0.5, None, None, "learned"),
             cross_validated.Candidate(None, np.inf, None, 1.0),
         )
-        found.append(membership.outsiders(data, model._solution, *candidates, model._solution.target_scale, None, True))
+        found.append(
+            marginal_likelihood.outsiders(data, model._solution, *candidates, model._solution.target_scale, None, True)
+        )
     assert_allclose(*found)
     assert len(found[0])
 

@@ -116,7 +116,7 @@ def output_order(blocks: list[Block] | tuple[Block, ...], data: TaskData) -> NDA
 
 def _observe(data: TaskData, tasks: NDArray, n_outputs: int):
     """Observations, targets and normalised weights of some tasks."""
-    per_task = np.ones(len(data.tasks)) if data.task_weights is None else data.task_weights
+    per_task = data.weight_of_tasks
     if data.task_of_row is not None:
         return _observe_labelled(data, tasks, n_outputs, per_task)
     y = data.y if len(tasks) == data.y.shape[1] else data.y[:, tasks]

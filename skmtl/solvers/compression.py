@@ -229,7 +229,7 @@ def compress_complete(
         deviations = np.sqrt(moments.centred()[4] / total)
         deviations = np.where(deviations > 1e-12 * np.abs(means), deviations, 1.0)
         scales = regression_scale(scale_targets, np.arange(n_tasks), deviations, np.nan if pool_scales else None)
-    per_task = (np.ones(n_tasks) if data.task_weights is None else data.task_weights) / total
+    per_task = data.weight_of_tasks / total
     if penalties.has_own:
         rows, targets, values = moments.orthogonal_rows(fit_intercept)
         targets = targets / scales

@@ -55,7 +55,7 @@ def estimate_noise(
         Known share of noise; else it is that of all tasks here.
     """
     n_tasks, tasks = len(data.tasks), sums.tasks
-    task_weights = np.ones(n_tasks) if data.task_weights is None else data.task_weights
+    task_weights = data.weight_of_tasks
     scaled_weights = task_weights[tasks] / data.weight_per_task
     own, factors = _task_freedom(data, sums, solution, penalties, scaled_weights, preconditioner, fit_intercept)
     shared = np.zeros(len(tasks))
@@ -99,7 +99,7 @@ def believed_deviations(noise: Noise) -> NDArray:
 
 def likelihood_counts(data: TaskData, solution: Solution) -> NDArray:
     """What each task's part of the objective is multiplied by to be its negative log-likelihood, (n_tasks,)."""
-    task_weights = 1.0 if data.task_weights is None else data.task_weights
+    task_weights = data.weight_of_tasks
     variances = np.ones(len(data.tasks))
     if solution.noise is not None:
         relative = (solution.noise.deviations / solution.target_scale) ** 2

@@ -140,7 +140,7 @@ def _mean_form(shared: SharedSpread) -> NDArray:
 def _curvatures(data: TaskData, solution: Solution, sums: TaskSums, formulation: Formulation) -> NDArray:
     """Curvature of every task's part of the objective in its factors, in the user's order of tasks, (n_tasks, k, k)."""
     if solution.own is None or solution.rank == 0:
-        per_task = np.ones(len(data.tasks)) if data.task_weights is None else data.task_weights
+        per_task = data.weight_of_tasks
         return sums.score_grams * (per_task / data.weight_per_task)[:, np.newaxis, np.newaxis]
     # An own part takes over some of what the factors say.
     inside = factor_curvatures(formulation.problem, point_of(formulation, solution))

@@ -94,7 +94,7 @@ def sums_of_data(
     if block is None:
         return None
     observations, tasks = block.observations, block.tasks
-    per_task = np.ones(len(data.tasks)) if data.task_weights is None else data.task_weights
+    per_task = data.weight_of_tasks
     weights = np.broadcast_to(block.weights, block.y.shape) * observations.spread(
         data.weight_per_task / per_task[tasks]
     )

@@ -4,7 +4,7 @@ from skmtl.tuning.candidates import Candidate, Space, as_values
 from skmtl.tuning.evaluation import Evaluation, Scorer
 from skmtl.tuning.folds import FitOptions, make_folds
 from skmtl.tuning.guard import harmed_tasks
-from skmtl.tuning.membership import has_evidence, outsiders
+from skmtl.tuning.marginal_likelihood import has_evidence, outsiders
 from skmtl.tuning.results import choose, cv_results
 from skmtl.tuning.scales import Scales, natural_scales
 from skmtl.tuning.search import search, search_near
