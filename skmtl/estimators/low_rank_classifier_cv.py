@@ -81,9 +81,9 @@ class LowRankClassifierCV(LowRankModelCV, ClassifierMixin, BaseEstimator):
     cv_results_ : dict
         As of :class:`~sklearn.model_selection.GridSearchCV`, one entry per candidate that was tried, and for
         every task ``mean_test_<task>`` and ``std_test_<task>``.
-        A candidate that falls clearly behind the best so far on the first folds is not fitted on the others: its
-        scores there are NaN, and its mean is that of the best less what it fell behind (not in a full grid, and not
-        with `one_standard_error`).
+        A candidate that falls clearly behind the best so far on the first folds, or has a further part that wins
+        nothing there, is not fitted on the others: its scores there are NaN, and its mean is that of the other
+        candidate less what it fell behind (not in a full grid, and not with `one_standard_error`).
     best_index_, best_score_, best_params_ : int, float, dict
         Of the chosen candidate.
     n_splits_ : int

@@ -21,6 +21,8 @@ _FIRST_SHARE, _N_FIRST = 0.4, 2
 #: It does where its tasks' scores are lower than those of the best so far by this many standard errors, on at least
 #: so many judgements of a task.
 _BEHIND, _N_JUDGED = 3.0, 12
+#: Standard errors that a further part must win.
+_WORTH = 1.0
 #: Share of a score below which two candidates are alike.
 _NEGLIGIBLE = 2e-4
 
@@ -42,7 +44,7 @@ class Outcome:
         NaN where a task is not judged.
     fit_seconds, score_seconds : ndarrays of shape (n_folds,)
     mean : float
-        Mean score. Of a candidate that fell behind, it is the mean score of the best one then, less what it fell behind
+        Mean score. Of a candidate that fell behind another, it is the mean score of that one, less what it fell behind
         on the folds that it was fitted on.
     is_complete : bool
         Whether it was fitted on all folds.
@@ -85,17 +87,22 @@ class Evaluation:
         self.outcomes: dict[Candidate, Outcome] = {}
         self._released = set(map(id, folds[n_kept(data) :]))
 
-    def __call__(self, candidates: Sequence[Candidate]) -> None:
-        """Evaluate those that are not known yet, in the given order on every fold."""
+    def __call__(self, candidates: Sequence[Candidate], against: Candidate | None = None) -> None:
+        """Evaluate those that are not known yet, in the given order on every fold.
+
+        Candidates that are wanted only where they win something `against` a known one are not fitted on the other
+        folds if they win nothing on the first.
+        """
         new = [candidate for candidate in dict.fromkeys(candidates) if candidate not in self.outcomes]
         if not self.outcomes or self._n_first >= len(self.folds):
             whole = self._on_folds(new, range(len(self.folds)))
             self.outcomes |= {candidate: self._outcome(candidate, results) for candidate, results in zip(new, whole)}
             return
         for candidate in new:
-            best = self.outcomes[self.best()]
             (first,) = self._on_folds([candidate], range(self._n_first))
-            mean = self._behind(first, best)
+            mean = self._behind(first, self.outcomes[self.best()])
+            if mean is None and against is not None:
+                mean = self._idle(first, self.outcomes[against])
             if mean is None:
                 (rest,) = self._on_folds([candidate], range(self._n_first, len(self.folds)))
                 self.outcomes[candidate] = self._outcome(candidate, [*first, *rest])
@@ -133,6 +140,11 @@ class Evaluation:
         mean = best.mean + float(difference.mean())
         return mean if is_behind and self.is_better(best.mean, mean) else None
 
+    def _idle(self, first: Sequence[Result], other: Outcome) -> float | None:
+        """Mean score of a candidate that wins nothing against another on the first folds; None where it wins."""
+        mean = other.mean + float(np.mean([score for score, *_ in first] - other.scores[: len(first)]))
+        return mean if other.is_complete and not self.is_better(mean, other.mean) else None
+
     @property
     def training_share(self) -> float:
         """Share of the targets that a fold trains on, on average."""
@@ -149,6 +161,23 @@ class Evaluation:
             (candidate for candidate in known if not self.is_better(top, self.mean(candidate))),
             key=lambda candidate: candidate.simplicity,
         )
+
+    def worthwhile(self, candidates: Sequence[Candidate] | None = None) -> Candidate:
+        """The best candidate without the parts that are not worth their freedom.
+
+        The best of every set of parts (shared, common, own, scales of the features) is compared with the best of all:
+        where a part wins less than a standard error, over the folds, the model without it is taken.
+        """
+        known = list(self.outcomes) if candidates is None else candidates
+        best = self.best(known)
+        by_parts: dict[tuple, list[Candidate]] = {}
+        for candidate in known:
+            if self.outcomes[candidate].is_complete:
+                by_parts.setdefault((candidate.parts, candidate.feature_prior), []).append(candidate)
+        by_parts.pop((best.parts, best.feature_prior), None)
+        others = map(self.best, by_parts.values())
+        near = [best, *(one for one in others if self.is_close(one, best, _WORTH))]
+        return min(near, key=lambda candidate: candidate.simplicity)
 
     @staticmethod
     def is_better(one: float, other: float) -> bool:

@@ -12,37 +12,21 @@ from scipy.stats import rankdata
 from skmtl.tuning.candidates import Candidate
 from skmtl.tuning.evaluation import Evaluation, Outcome
 
-#: Standard errors that a further part must win.
-_WORTH = 1.0
-
 
 def choose(evaluation: Evaluation, one_standard_error: bool) -> Candidate:
     """The candidate to fit on everything.
 
-    The best candidate of every set of parts (shared, common, own, scales of the features) is compared with the best
-    of all: a part that wins less than a standard error, over the folds, is not worth its freedom, and the model of the
-    fewest parts that is left is taken. With `one_standard_error`, the simplest of all candidates within one standard
-    error of the best.
+    The best, without parts that are not worth their freedom; with `one_standard_error`, the simplest of all
+    candidates within one standard error of the best.
     """
+    if not one_standard_error:
+        return evaluation.worthwhile()
     best = evaluation.best()
-    if one_standard_error:
-        scores = evaluation.outcomes[best].scores
-        scores = scores[~np.isnan(scores)]
-        error = scores.std(ddof=1) / np.sqrt(len(scores)) if len(scores) > 1 else 0.0
-        near = [one for one in evaluation.outcomes if evaluation.mean(one) >= evaluation.mean(best) - error]
-        return min(near, key=lambda candidate: candidate.simplicity)
-    by_parts: dict[tuple, list[Candidate]] = {}
-    for candidate, outcome in evaluation.outcomes.items():
-        if not outcome.is_complete:
-            continue
-        by_parts.setdefault(_kind(candidate), []).append(candidate)
-    others = [evaluation.best(alike) for kind, alike in by_parts.items() if kind != _kind(best)]
-    near = [best, *(one for one in others if evaluation.is_close(one, best, _WORTH))]
+    scores = evaluation.outcomes[best].scores
+    scores = scores[~np.isnan(scores)]
+    error = scores.std(ddof=1) / np.sqrt(len(scores)) if len(scores) > 1 else 0.0
+    near = [one for one in evaluation.outcomes if evaluation.mean(one) >= evaluation.mean(best) - error]
     return min(near, key=lambda candidate: candidate.simplicity)
-
-
-def _kind(candidate: Candidate) -> tuple:
-    return candidate.parts, candidate.feature_prior
 
 
 def cv_results(outcomes: Sequence[Outcome], task_names: Sequence) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""Successive narrowing: simple models first, parts added where they help, each strength by brackets and parabolas.
+"""Successive narrowing: one part at a time, parts added where they help, each strength by brackets and parabolas.
 
-1. Independent models (own parts alone) and pooled ones (common part alone), each along its strength.
-2. The shared part: `alpha` and rank in turn, from a few components.
+1. The shared part: `alpha` and rank in turn, from a few components.
+2. Independent models (own parts alone) and pooled ones (common part alone), each along its strength.
 3. A common part, then own parts, are put beside the best so far, from nearly absent to strong as long as the
-   held-out score rises; a part that helps may have taken over a component.
+   held-out score rises; a part that is worth its freedom may have taken over a component, and stays.
 4. Common and own parts without a shared one (mean-regularised tasks), where that comes close.
 5. Features scaled by the spread of their coefficients.
 6. A learned prior of the factors.
@@ -28,8 +28,10 @@ _PARTS = ("alpha", "alpha_common", "alpha_own")
 #: Steps along each line, in quarter octaves (ranks: in places): wide at first, narrow about what is nearly right.
 _WIDE = {"n_components": 2, "alpha": 6, "alpha_common": 16, "alpha_own": 8}
 _NARROW = {"n_components": 1, "alpha": 2, "alpha_common": 8, "alpha_own": 4}
-#: Parabolas along a line, at most.
-_MAX_PARABOLAS = 2
+#: Parabolas along a line, at most: scores are flat in the strengths of common and own parts.
+_MAX_PARABOLAS = {"n_components": 2, "alpha": 2, "alpha_common": 1, "alpha_own": 1}
+#: Strengths of a further part that win nothing, before it is given up.
+_MAX_IDLE = 2
 #: Stands for "no limit" where ranks are compared.
 _LARGE = 1e9
 #: Rounds over strength and rank of the shared part.
@@ -43,7 +45,7 @@ def search(evaluation: Evaluation, space: Space, scales: Scales) -> None:
         evaluation(space.grid())
         walk.try_prior()
         return
-    for parts in ({"alpha_own"}, {"alpha_common"}, {"alpha"}):
+    for parts in ({"alpha"}, {"alpha_own"}, {"alpha_common"}):
         walk.begin(parts)
     for part in ("alpha_common", "alpha_own"):
         walk.extend(part)
@@ -97,29 +99,31 @@ class _Walk:
         shared = [candidate for candidate in self.evaluation.outcomes if candidate.has_shared]
         if not shared:
             return
-        best = base = self.evaluation.best(shared)
+        best = base = self.evaluation.worthwhile(shared)
         if part in base.parts or not self._allows(base.parts | {part}):
             return
-        stronger = base
+        n_idle = 0
         for value in self.axes[part][:: _WIDE[part]]:
             candidate = replace(base, **{part: value})
-            self.evaluation([candidate])
+            self.evaluation([candidate], against=base)
             if self.evaluation.best([best, candidate]) == candidate:
                 best = candidate
-            elif best != base or self._falls(candidate, stronger) or value <= self._telling(part):
+                continue
+            n_idle += 1
+            if best != base or n_idle == _MAX_IDLE or self._falls(candidate, base):
                 break
-            stronger = candidate
         if best != base:
             best = self._line(best, part, _WIDE[part])
-            self._fewer_components(best)
+            if self.evaluation.worthwhile([base, best]) == best:
+                self._fewer_components(best)
 
     def try_features(self) -> None:
         """Where that is free and affordable, fit the best model to features scaled by what they say of all tasks."""
         if not self.space.chooses("feature_prior") or not self.scales.can_scale:
             return
-        best = self.evaluation.best()
+        best = self.evaluation.worthwhile()
         candidate = replace(best, feature_prior="learned")
-        self.evaluation([candidate])
+        self.evaluation([candidate], against=best)
         if self.evaluation.best([best, candidate]) == candidate:
             self.refine(candidate)
 
@@ -128,9 +132,9 @@ class _Walk:
         shared = [candidate for candidate in self.evaluation.outcomes if candidate.has_shared]
         if not self.space.chooses("factor_prior") or not shared:
             return
-        best = self.evaluation.best(shared)
+        best = self.evaluation.worthwhile(shared)
         candidate = replace(best, factor_prior="learned")
-        self.evaluation([candidate])
+        self.evaluation([candidate], against=best)
         if not self.space.is_grid and self.evaluation.best([best, candidate]) == candidate:
             # A learned prior shrinks by itself, so that another strength may now be the best. Useless components
             # cost little under it: it is no judge of the rank.
@@ -174,10 +178,6 @@ class _Walk:
             if self.evaluation.best([candidate, fewer]) == candidate:
                 return
             candidate = fewer
-
-    def _telling(self, part: str) -> float:
-        """A part that halves an estimate, and does not help, is not wanted."""
-        return self.scales.alpha_common if part == "alpha_common" else self.scales.alpha_own
 
     def _falls(self, candidate: Candidate, before: Candidate) -> bool:
         """Whether a candidate is worse than another by more than rounding's worth."""
@@ -239,7 +239,7 @@ class _Walk:
                 if beside == place or best_with(beside) == place:
                     break
                 place = beside
-        for _ in range(1 if name == "alpha_common" else _MAX_PARABOLAS):
+        for _ in range(_MAX_PARABOLAS[name]):
             vertex = self._vertex(tried, place)
             if vertex is None:
                 break
@@ -253,15 +253,21 @@ class _Walk:
         return tried[place]
 
     def _vertex(self, tried: dict[int, Candidate], place: int) -> float | None:
-        """Where the parabola through the best place and its neighbours is highest; None without two neighbours."""
+        """Where the parabola through the best place and its neighbours is highest.
+
+        None without two neighbours, or where it is no higher there than no data could tell.
+        """
         below, above = ([p for p in tried if (p - place) * side > 0] for side in (-1, 1))
         if not below or not above:
             return None
         x = np.array([max(below), place, min(above)], dtype=float)
         score = np.array([self.evaluation.mean(tried[int(p)]) for p in x])
         rise, fall = (score[1] - score[0]) / (x[1] - x[0]), (score[1] - score[2]) / (x[2] - x[1])
-        if rise + fall <= 0:
+        curvature = (rise + fall) / (x[2] - x[0])
+        if curvature <= 0:
             return None
-        # Slopes of the two chords, at their middles; the vertex lies where the line through them is zero.
-        middle = 0.5 * (x[:2] + x[1:])
-        return float(np.clip((rise * middle[1] + fall * middle[0]) / (rise + fall), x[0], x[2]))
+        # The slope at the best place; with the curvature it says how far and how much higher the vertex is.
+        slope = (rise * (x[2] - x[1]) - fall * (x[1] - x[0])) / (x[2] - x[0])
+        if not self.evaluation.is_better(score[1] + slope**2 / (4.0 * curvature), score[1]):
+            return None
+        return float(np.clip(x[1] + slope / (2.0 * curvature), x[0], x[2]))
