@@ -89,31 +89,7 @@ or (where X is one) a dict, default=None
 
     def _solve(self, data: TaskData, given: Given, report: Any) -> tuple[Solution | None, dict[str, Any]]:
         given_splits = user_splits(self, given)
-        kept, splits = data_splits(given_splits, data)
-        options = FitOptions(self.fit_intercept, getattr(self, "scale_targets", "std"))
-        scales = natural_scales(data, options)
-        scorer = None if self.scoring is None else self._fold_scorer(data, given, [given_splits[k][1] for k in kept])
-        given_priors = as_values(self.feature_prior)
-        keeps_features = scorer is not None or (given_priors is not None and "learned" in given_priors)
-        seen = data if keeps_features else _in_row_space(data, self.fit_intercept)
-        space = Space(**{name: as_values(getattr(self, name)) for name in TUNED})
-        is_race = not space.is_grid and not self.one_standard_error
-
-        def folds_of(scales: Scales, options: FitOptions) -> Evaluation:
-            folds = make_folds(seen, splits, scales.target, options)
-            return Evaluation(seen, folds, scorer, self.n_jobs, is_race)
-
-        evaluation = folds_of(scales, options)
-        search(evaluation, space, scales)
-        if options.scale_targets == "residual" and any(task.kind == "regression" for task in data.tasks):
-            best = choose(evaluation, self.one_standard_error)
-            options, near, scales = self._rescaled(data, best, scales, options, evaluation.training_share)
-            alone = [one for one in evaluation.outcomes if _is_independent(one)]
-            alone = [evaluation.best(alone)] if alone else []
-            evaluation = folds_of(scales, options)
-            search_near(evaluation, space, scales, near)
-            evaluation(alone)
-        search_near(evaluation, space, scales, choose(evaluation, self.one_standard_error))
+        evaluation, scales, options = self._search(data, given, given_splits)
         chosen = choose(evaluation, self.one_standard_error)
         final = self._on_all_rows(chosen, evaluation.training_share)
         guarded, alone_with = self._guarded(data, evaluation, chosen, given_splits, scales.target, options)
@@ -135,6 +111,34 @@ or (where X is one) a dict, default=None
             found["n_components_"] = 0
         solution = self._refit(data, final, guarded, alone_with, report) if self.refit else None
         return solution, found
+
+    def _search(self, data: TaskData, given: Given, given_splits: Splits) -> tuple[Evaluation, Scales, FitOptions]:
+        """All candidates' outcomes, and the units of strengths and targets that they are in."""
+        kept, splits = data_splits(given_splits, data)
+        options = FitOptions(self.fit_intercept, getattr(self, "scale_targets", "std"))
+        scales = natural_scales(data, options)
+        scorer = None if self.scoring is None else self._fold_scorer(data, given, [given_splits[k][1] for k in kept])
+        space = Space(**{name: as_values(getattr(self, name)) for name in TUNED})
+        keeps_features = scorer is not None or (space.feature_prior is not None and "learned" in space.feature_prior)
+        seen = data if keeps_features else _in_row_space(data, self.fit_intercept)
+        is_race = not space.is_grid and not self.one_standard_error
+
+        def on_folds(scales: Scales, options: FitOptions) -> Evaluation:
+            folds = make_folds(seen, splits, scales.target, options)
+            return Evaluation(seen, folds, scorer, self.n_jobs, is_race)
+
+        evaluation = on_folds(scales, options)
+        search(evaluation, space, scales)
+        if options.scale_targets == "residual" and any(task.kind == "regression" for task in data.tasks):
+            best = choose(evaluation, self.one_standard_error)
+            options, near, scales = self._rescaled(data, best, scales, options, evaluation.training_share)
+            alone = [one for one in evaluation.outcomes if _is_independent(one)]
+            alone = [evaluation.best(alone)] if alone else []
+            evaluation = on_folds(scales, options)
+            search_near(evaluation, space, scales, near)
+            evaluation(alone)
+        search_near(evaluation, space, scales, choose(evaluation, self.one_standard_error))
+        return evaluation, scales, options
 
     def _on_all_rows(self, candidate: Candidate, training_share: float) -> Candidate:
         """The candidate as it is fitted on all rows: strengths that were chosen freely shrink with the training share.
