@@ -9,6 +9,7 @@ from skmtl.solvers.new_tasks import fit_factors, fit_new_tasks
 from skmtl.solvers.predictive import standard_deviations
 from skmtl.solvers.relevance import feature_scales, in_given_features, scaled_data
 from skmtl.solvers.solution import Convergence, Noise, Solution
+from skmtl.solvers.task_moments import TaskMoments, has_long_tasks, task_moments
 from skmtl.solvers.task_sums import squared_errors
 
 __all__ = [
@@ -18,12 +19,14 @@ __all__ = [
     "Prepared",
     "Solution",
     "Strengths",
+    "TaskMoments",
     "complete_moments",
     "feature_scales",
     "fit_factors",
     "fit_jointly",
     "fit_new_tasks",
     "formulate",
+    "has_long_tasks",
     "in_given_features",
     "is_complete_squared",
     "merge_noise",
@@ -35,6 +38,7 @@ __all__ = [
     "solve_prepared",
     "squared_errors",
     "standard_deviations",
+    "task_moments",
     "with_learned_prior",
     "with_noise",
 ]

@@ -21,7 +21,7 @@ ScaleTargets = str | NDArray | None
 #: has the faster products, a list evaluates the loss (exp, log) where it is needed only.
 _MATRIX_SHARE = {"regression": 0.15, "binary": 0.6, "multiclass": 0.6, "count": 0.6}
 #: Rows may be repeated, one copy per task, up to this many doubles.
-_COPY_ELEMENTS = 1 << 23
+COPY_ELEMENTS = 1 << 23
 
 
 def make_blocks(
@@ -88,7 +88,7 @@ def as_labelled(data: TaskData, copies: bool) -> TaskData:
     seen = ~np.isnan(data.y)
     n_observed = np.count_nonzero(seen)
     once = n_observed == data.n_rows and bool(np.all(seen.any(axis=1)))
-    limit = max(_COPY_ELEMENTS, 2 * data.n_rows * data.n_features)
+    limit = max(COPY_ELEMENTS, 2 * data.n_rows * data.n_features)
     if not once and not (copies and n_observed * data.n_features <= limit):
         return data
     rows, task_of_row = np.nonzero(seen)

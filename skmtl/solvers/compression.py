@@ -38,6 +38,8 @@ _MAX_SHARE = 0.99
 _ROUNDING = 1e-12
 #: Tables of fewer elements are copied as they are centred, which costs nothing there and keeps all digits.
 _COPIED_ELEMENTS = 1 << 20
+#: Observations per feature, on average over the tasks, from which moments of every task pay.
+LONG = 1.3
 #: Widest sparse X whose dense Gram matrix is formed.
 _MAX_SPARSE_WIDTH = 1000
 
@@ -100,7 +102,7 @@ def is_complete_squared(data: TaskData) -> bool:
 
 def is_long(data: TaskData) -> bool:
     """Whether tasks with own rows have clearly more of them than features, so that compression pays."""
-    return data.n_rows > 1.3 * len(data.tasks) * data.n_features
+    return data.n_rows > LONG * len(data.tasks) * data.n_features
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,7 @@ class Moments:
         """Orthogonal rows that stand for all, their targets, their squared lengths; kept, as own parts ask again."""
         if fit_intercept not in self._orthogonal:
             gram, cross = self.centred()[2:4] if fit_intercept else (self.gram, self.cross)
-            rows, targets = _factor_moments(gram[np.newaxis], cross[np.newaxis])
+            rows, targets = factor_moments(gram[np.newaxis], cross[np.newaxis])
             values, vectors = np.linalg.eigh(rows[0] @ rows[0].T)
             self._orthogonal[fit_intercept] = vectors.T @ rows[0], vectors.T @ targets[0], np.maximum(values, 0.0)
         return self._orthogonal[fit_intercept]
@@ -234,7 +236,7 @@ def compress_complete(
         rows, targets, values = moments.orthogonal_rows(fit_intercept)
         targets = targets / scales
     else:
-        tables = _factor_moments(gram[np.newaxis], (cross / scales)[np.newaxis])
+        tables = factor_moments(gram[np.newaxis], (cross / scales)[np.newaxis])
         rows, targets = tables[0][0], tables[1][0]
     constant = 0.5 * float(np.sum(per_task * np.maximum(squares / scales**2 - np.sum(targets**2, axis=0), 0.0)))
     weights: NDArray | float = float(per_task[0])
@@ -285,14 +287,14 @@ def compress_labelled(data: TaskData, block: Block, penalties: Penalties, fit_in
     if is_long(data):
         grams, moments = _task_moments(rows, targets, offsets)
         squares = unit**2 * np.add.reduceat(targets**2, offsets[:-1])
-        small_rows, small_targets = _factor_moments(unit**2 * grams, unit**2 * moments[:, :, np.newaxis])
+        small_rows, small_targets = factor_moments(unit**2 * grams, unit**2 * moments[:, :, np.newaxis])
         constant = 0.5 * float(np.sum(np.maximum(squares - np.sum(small_targets**2, axis=(1, 2)), 0.0)))
         rows, targets = small_rows.reshape(-1, n_features), small_targets.ravel()
         offsets = np.arange(n_tasks + 1) * n_features
     elif unit != 1.0:
         rows, targets = unit * rows, unit * targets
     if penalties.has_own:
-        rows, targets = _whiten(rows, targets, offsets, np.broadcast_to(penalties.own, n_tasks))
+        rows, targets = whiten(rows, targets, offsets, np.broadcast_to(penalties.own, n_tasks))
     listed = ListedObservations(len(rows), np.arange(len(rows)), offsets)
     compressed = replace(block, observations=listed, y=targets, weights=1.0)
     problem = Problem(FeatureMatrix(rows), (compressed,), replace(penalties, own=np.inf), False, constant, between)
@@ -340,7 +342,7 @@ def _task_moments(rows: NDArray, targets: NDArray, offsets: NDArray) -> tuple[ND
     return grams, moments
 
 
-def _factor_moments(grams: NDArray, moments: NDArray) -> tuple[NDArray, NDArray]:
+def factor_moments(grams: NDArray, moments: NDArray) -> tuple[NDArray, NDArray]:
     """Rows R and targets z with ``R'R = gram`` and ``R'z = moments``, for a stack of Gram matrices.
 
     By Cholesky of the correlations, which the scales of the columns cannot spoil; collinear columns
@@ -373,7 +375,7 @@ def _factor_moments(grams: NDArray, moments: NDArray) -> tuple[NDArray, NDArray]
     return rows, targets
 
 
-def _whiten(rows: NDArray, targets: NDArray, offsets: NDArray, strengths: NDArray) -> tuple[NDArray, NDArray]:
+def whiten(rows: NDArray, targets: NDArray, offsets: NDArray, strengths: NDArray) -> tuple[NDArray, NDArray]:
     """Multiply every task's rows by ``K^-1/2``; tasks of equal size are worked on together."""
     rows, targets = rows.copy(), targets.copy()
     sizes = np.diff(offsets)

@@ -40,6 +40,7 @@ from skmtl.solvers.compression import (
     to_row_space,
 )
 from skmtl.solvers.solution import Solution
+from skmtl.solvers.task_moments import TaskMoments, compress_tasks, has_long_tasks, task_moments
 from skmtl.tasks import TaskData
 
 #: Row spaces of more rows than this are not formed.
@@ -92,10 +93,11 @@ def formulate(
     alpha_own: float | NDArray | None,
     fit_intercept: bool,
     scale_targets: ScaleTargets,
-    moments: Moments | None = None,
+    moments: Moments | TaskMoments | None = None,
 ) -> Formulation:
-    """Choose the formulation by the data at hand; `moments` stand for the rows of complete squared targets.
+    """Choose the formulation by the data at hand.
 
+    `moments` stand for the rows of complete squared targets, and for those of long tasks with own parts.
     An array for `alpha_own` (n_tasks,) is a strength for every task, infinity for those without an own part.
     """
     own_by_task = np.inf if alpha_own is None else alpha_own
@@ -104,10 +106,13 @@ def formulate(
     eliminates_own = (
         alpha_own is not None and not sparse.issparse(data.X) and all(task.kind == "regression" for task in data.tasks)
     )
-    given, data = data, as_labelled(data, copies=eliminates_own and not data.is_complete)
+    is_long_with_own = isinstance(moments, TaskMoments) or (eliminates_own and has_long_tasks(data))
+    given = data
+    if not is_long_with_own:
+        data = as_labelled(data, copies=eliminates_own and not data.is_complete)
     is_as_given = data is given
     directions = centre = compressed = kept = None
-    is_complete = moments is not None or is_complete_squared(data)
+    is_complete = isinstance(moments, Moments) or is_complete_squared(data)
     # Observations against features, before either is compressed. Complete squared targets have no local optima.
     is_scarce = not sparse.issparse(data.X) and data.weight_per_task < data.n_features and not is_complete
     is_wide = data.n_rows < data.n_features and data.n_rows <= MAX_ROW_SPACE
@@ -115,8 +120,12 @@ def formulate(
         data, directions, centre = to_row_space(data, data.row_weights if fit_intercept else None)
     pool_scales = alpha_common is not None
     if is_complete:
-        moments = complete_moments(data, fit_intercept) if moments is None else moments
+        moments = moments if isinstance(moments, Moments) else complete_moments(data, fit_intercept)
         compressed, scales = compress_complete(data, moments, penalties, fit_intercept, scale_targets, pool_scales)
+        problem = compressed.problem
+    elif is_long_with_own:
+        moments = moments if isinstance(moments, TaskMoments) else task_moments(data)
+        compressed, scales = compress_tasks(moments, penalties, fit_intercept, scale_targets, pool_scales)
         problem = compressed.problem
     else:
         blocks, scales = make_blocks(data, scale_targets, np.nan if pool_scales else None)

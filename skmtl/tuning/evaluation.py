@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from time import perf_counter
 from typing import Any
 
@@ -145,7 +146,7 @@ class Evaluation:
         mean = other.mean + float(np.mean([score for score, *_ in first] - other.scores[: len(first)]))
         return mean if other.is_complete and not self.is_better(mean, other.mean) else None
 
-    @property
+    @cached_property
     def training_share(self) -> float:
         """Share of the targets that a fold trains on, on average."""
         return float(np.mean([fold.training_share for fold in self.folds]))

@@ -24,9 +24,11 @@ from skmtl.solvers import (
     Prepared,
     Solution,
     Strengths,
+    TaskMoments,
     complete_moments,
     feature_scales,
     formulate,
+    has_long_tasks,
     in_given_features,
     is_complete_squared,
     merge_solutions,
@@ -34,6 +36,7 @@ from skmtl.solvers import (
     scaled_data,
     solve_prepared,
     squared_errors,
+    task_moments,
     with_learned_prior,
     with_noise,
 )
@@ -169,10 +172,11 @@ class Fold:
             self.held_out = HeldOut(data.take(test_rows, judged), columns, scales[judged])
         self._prepared: dict[tuple, Prepared] = {}
         self._parts: dict[bool, tuple[TaskData, Moments | None]] = {}
+        self._task_moments: dict[bool, TaskMoments] = {}
         self._curvature: Preconditioner | None = None
         self._starts: dict[Candidate, Solution] = {}
 
-    @property
+    @cached_property
     def training_share(self) -> float:
         """Share of the targets of the tasks fitted here that stands in the training part."""
         everything = np.arange(self._data.n_rows)
@@ -228,6 +232,15 @@ class Fold:
                 self._parts[False] = data, self._moments
         return self._parts[scaled]
 
+    def _moments_beside_own(self, candidate: Candidate) -> TaskMoments | None:
+        """What serves all strengths of own parts on long tasks with gaps."""
+        data, scaled = self._training(candidate)[0], candidate.feature_prior == "learned"
+        if candidate.alpha_own is None or not has_long_tasks(data):
+            return None
+        if scaled not in self._task_moments:
+            self._task_moments[scaled] = task_moments(data)
+        return self._task_moments[scaled]
+
     @cached_property
     def _feature_scale(self) -> NDArray:
         return feature_scales(*self._training(Candidate(None, np.inf, None, None)))
@@ -266,6 +279,7 @@ class Fold:
         """Forget the training data that candidates share."""
         self._prepared.clear()
         self._parts.clear()
+        self._task_moments.clear()
 
     def _prepare(self, candidate: Candidate) -> Prepared:
         key = (candidate.alpha_common is None, candidate.alpha_own, candidate.feature_prior)
@@ -283,7 +297,7 @@ class Fold:
                     candidate.alpha_own,
                     options.fit_intercept,
                     scales[self.tasks] if isinstance(scales, np.ndarray) else scales,
-                    moments,
+                    moments if moments is not None else self._moments_beside_own(candidate),
                 )
             )
             self._prepared[key] = self._with_curvature(prepared, candidate)
