@@ -21,15 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from skmtl.matrix import times_narrow, transposed_times_narrow
+from skmtl.matrix import row_chunks, times_narrow, transposed_times_narrow
 
 #: From this share of observed cells on, a product with every task on every row is the cheaper one: of sparse X,
 #: whose rows are slow to pick, and of dense X.
-_SHARE_FOR_ALL = {True: 0.01, False: 0.05}
+_SHARE_FOR_ALL = {True: 0.01, False: 0.01}
 #: Tasks that such a product is made for at a time.
 _TASKS_AT_ONCE = 10
 #: From so many observations per task on, tasks are worked on one by one: each fills the cache by itself.
 _LONG_TASK = 1024
+#: And from so many scores on.
+_LARGE_TABLE = 1 << 14
 #: Tasks whose lengths differ by no more than this factor are worked on in one batch.
 _ALIKE = 1.25
 #: From so many columns of scores on, every task's own rows cost less than all pairs of columns on every row.
@@ -252,7 +254,7 @@ class ListedObservations:
         p = scores.shape[1]
         by_output = factors.reshape(self.n_tasks, self.n_outputs, p)
         raw = np.empty((len(self.rows), self.n_outputs))
-        if self._has_long_tasks:
+        if self._has_long_tasks or len(self.rows) * p >= _LARGE_TABLE * self.n_tasks:
             for task, part in self._one_by_one():
                 np.matmul(self._seen(scores, part), by_output[task].T, out=raw[part])
             return raw[:, 0] if self.n_outputs == 1 else raw
@@ -327,10 +329,15 @@ class ListedObservations:
             if not self._is_dense(X):
                 raw[:, output] = X.row_products(self.rows, columns, self.tasks)
                 continue
-            for tasks in task_batches(self.n_tasks):
-                part = slice(self.offsets[tasks.start], self.offsets[tasks.stop])
-                everywhere = X.times(columns[:, tasks])
-                raw[part, output] = everywhere[self.rows[part], self.tasks[part] - tasks.start]
+            if X.is_sparse:
+                for tasks in task_batches(self.n_tasks):
+                    part = slice(self.offsets[tasks.start], self.offsets[tasks.stop])
+                    everywhere = X.times(columns[:, tasks])
+                    raw[part, output] = everywhere[self.rows[part], self.tasks[part] - tasks.start]
+                continue
+            everywhere = X.rows_times(columns)
+            for rows, at in self._by_row_chunk(self.n_tasks):
+                raw[at, output] = everywhere(rows)[self.rows[at] - rows.start, self.tasks[at]]
         return raw[:, 0] if self.n_outputs == 1 else raw
 
     def has_own_rows(self, X: Any) -> bool:
@@ -361,6 +368,18 @@ class ListedObservations:
                     weighted = seen * (curvature[at] * inside[here])[:, :, np.newaxis]
                     sums[tasks[here]] = np.swapaxes(weighted, 1, 2) @ seen
         return sums
+
+    def _by_row_chunk(self, n_columns: int) -> Iterator[tuple[slice, NDArray]]:
+        """Chunks of rows, and the observations in each."""
+        chunks = row_chunks(self.n_rows, n_columns)
+        ends = np.searchsorted(self.rows[self._by_row], [rows.stop for rows in chunks])
+        for rows, start, stop in zip(chunks, [0, *ends[:-1]], ends, strict=True):
+            yield rows, self._by_row[start:stop]
+
+    @cached_property
+    def _by_row(self) -> NDArray:
+        """Observations in the order of their rows."""
+        return np.argsort(self.rows, kind="stable")
 
     @cached_property
     def _alike(self) -> list[tuple[NDArray, NDArray, NDArray]]:

@@ -16,8 +16,8 @@ from scipy.linalg.lapack import dtrtri
 from skmtl.observations import ListedObservations, MatrixObservations, alike
 from skmtl.solvers.threads import one_blas_thread
 
-#: Doubles that a batch of tasks may take.
-_BATCH_ELEMENTS = 1 << 21
+#: Doubles that a batch of tasks may take, so that it stays in the cache.
+_BATCH_ELEMENTS = 1 << 18
 #: Of a ridge, relative to the mean trace: a strength of zero needs a system that can be solved all the same.
 _LEAST_RIDGE = 1e-12
 
