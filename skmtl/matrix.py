@@ -6,6 +6,7 @@ sparse one. Where rounding would show, in second moments, chunks of rows are cen
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -119,6 +120,12 @@ class FeatureMatrix:
         if self.centre is not None:
             result -= self.centre @ columns
         return result
+
+    def rows_times(self, columns: NDArray) -> Callable[[slice], NDArray]:
+        """`times` of a dense X for some rows at a time."""
+        self.n_passes += 1
+        shift = 0.0 if self.centre is None else self.centre @ columns
+        return lambda rows: self.X[rows].astype(np.float64, copy=False) @ columns - shift
 
     def transposed_times(self, columns: Any) -> NDArray:
         """``(X - 1 centre')' @ columns``, shape (n_features, n_columns)."""

@@ -21,17 +21,23 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from skmtl.matrix import times_narrow, transposed_times_narrow
+from skmtl.matrix import row_chunks, times_narrow, transposed_times_narrow
 
 #: From this share of observed cells on, a product with every task on every row is the cheaper one: of sparse X,
 #: whose rows are slow to pick, and of dense X.
-_SHARE_FOR_ALL = {True: 0.01, False: 0.05}
+_SHARE_FOR_ALL = {True: 0.01, False: 0.01}
 #: Tasks that such a product is made for at a time.
 _TASKS_AT_ONCE = 10
 #: From so many observations per task on, tasks are worked on one by one: each fills the cache by itself.
 _LONG_TASK = 1024
+#: And from so many scores on.
+_LARGE_TABLE = 1 << 14
 #: Tasks whose lengths differ by no more than this factor are worked on in one batch.
 _ALIKE = 1.25
+#: From so many columns of scores on, every task's own rows cost less than all pairs of columns on every row.
+_WIDE_SCORES = 24
+#: Multiplications of a Gram matrix that are worth a call of its own.
+_LARGE_GRAM = 1 << 19
 #: Doubles of scores that are worked on at a time.
 _CACHED_ELEMENTS = 1 << 18
 #: Doubles that a temporary of a batched product may hold.
@@ -69,6 +75,19 @@ class Pairs:
         return unpack_pairs(np.concatenate(packed, axis=1), self.p)
 
 
+def _weighted_gram(scores: NDArray, curvature: NDArray, out: NDArray) -> None:
+    """``scores' diag(curvature) scores``; half the products where the curvature has roots."""
+    if curvature.size and np.ptp(curvature) == 0.0:
+        np.matmul(scores.T, scores, out=out)
+        out *= curvature[0]
+        return
+    if curvature.min(initial=0.0) < 0.0:
+        np.matmul((scores * curvature[:, np.newaxis]).T, scores, out=out)
+        return
+    rooted = scores * np.sqrt(curvature)[:, np.newaxis]
+    np.matmul(rooted.T, rooted, out=out)
+
+
 def pair_batches(n_rows: int, p: int) -> list[tuple[int, int]]:
     """Ranges of i so that the columns (i, j >= i) of one batch stay within the memory bound."""
     batches, first, width = [], 0, 0
@@ -99,6 +118,30 @@ def task_batches(n_tasks: int) -> list[slice]:
     """Slices of few tasks, so that a column per task for all rows of X stays small."""
     bounds = [*range(0, n_tasks, _TASKS_AT_ONCE), n_tasks]
     return [slice(start, stop) for start, stop in pairwise(bounds)]
+
+
+def alike(offsets: NDArray, tasks: NDArray) -> list[tuple[NDArray, NDArray, NDArray]]:
+    """Tasks of nearly equal length together, padded to the longest one, so that one batch of products does for all.
+
+    Parameters
+    ----------
+    offsets : int ndarray of shape (n_tasks + 1,)
+        Of the observations of all tasks.
+    tasks : int ndarray of shape (m,)
+
+    Returns
+    -------
+    groups : list of (places in `tasks`, observations (m, length), which of them are there)
+    """
+    lengths = np.diff(offsets)[tasks]
+    kinds = np.floor(np.log(lengths) / np.log(_ALIKE)).astype(int)
+    groups = []
+    for kind in np.unique(kinds):
+        places = np.flatnonzero(kinds == kind)
+        steps = np.arange(lengths[places].max(), dtype=offsets.dtype)
+        inside = steps < lengths[places, np.newaxis]
+        groups.append((places, np.where(inside, offsets[tasks[places], np.newaxis] + steps, 0), inside))
+    return groups
 
 
 class MatrixObservations:
@@ -151,7 +194,13 @@ class MatrixObservations:
 
     def grams(self, curvature: NDArray, pairs: Pairs) -> NDArray:
         """``sum_i curvature_ti z_i z_i'`` for every task, shape (n_tasks, p, p)."""
-        return pairs.grams(lambda columns: curvature.T @ columns)
+        if pairs.p < _WIDE_SCORES or pairs.scores.size * pairs.p < _LARGE_GRAM:
+            return pairs.grams(lambda columns: curvature.T @ columns)
+        sums = np.empty((self.n_tasks, pairs.p, pairs.p))
+        for column, total in zip(curvature.T, sums, strict=True):
+            rows = np.flatnonzero(column)
+            _weighted_gram(pairs.scores.take(rows, axis=0), column[rows], total)
+        return sums
 
 
 class ListedObservations:
@@ -205,7 +254,7 @@ class ListedObservations:
         p = scores.shape[1]
         by_output = factors.reshape(self.n_tasks, self.n_outputs, p)
         raw = np.empty((len(self.rows), self.n_outputs))
-        if self._has_long_tasks:
+        if self._has_long_tasks or len(self.rows) * p >= _LARGE_TABLE * self.n_tasks:
             for task, part in self._one_by_one():
                 np.matmul(self._seen(scores, part), by_output[task].T, out=raw[part])
             return raw[:, 0] if self.n_outputs == 1 else raw
@@ -280,10 +329,15 @@ class ListedObservations:
             if not self._is_dense(X):
                 raw[:, output] = X.row_products(self.rows, columns, self.tasks)
                 continue
-            for tasks in task_batches(self.n_tasks):
-                part = slice(self.offsets[tasks.start], self.offsets[tasks.stop])
-                everywhere = X.times(columns[:, tasks])
-                raw[part, output] = everywhere[self.rows[part], self.tasks[part] - tasks.start]
+            if X.is_sparse:
+                for tasks in task_batches(self.n_tasks):
+                    part = slice(self.offsets[tasks.start], self.offsets[tasks.stop])
+                    everywhere = X.times(columns[:, tasks])
+                    raw[part, output] = everywhere[self.rows[part], self.tasks[part] - tasks.start]
+                continue
+            everywhere = X.rows_times(columns)
+            for rows, at in self._by_row_chunk(self.n_tasks):
+                raw[at, output] = everywhere(rows)[self.rows[at] - rows.start, self.tasks[at]]
         return raw[:, 0] if self.n_outputs == 1 else raw
 
     def has_own_rows(self, X: Any) -> bool:
@@ -303,7 +357,7 @@ class ListedObservations:
         elif self._has_long_tasks:
             for task, part in self._one_by_one():
                 seen = self._seen(scores, part)
-                np.matmul((seen * curvature[part, np.newaxis]).T, seen, out=sums[task])
+                _weighted_gram(seen, curvature[part], sums[task])
         else:
             for tasks, places, inside in self._alike:
                 step = max(1, _CACHED_ELEMENTS // max(places.shape[1] * p, 1))
@@ -315,21 +369,21 @@ class ListedObservations:
                     sums[tasks[here]] = np.swapaxes(weighted, 1, 2) @ seen
         return sums
 
+    def _by_row_chunk(self, n_columns: int) -> Iterator[tuple[slice, NDArray]]:
+        """Chunks of rows, and the observations in each."""
+        chunks = row_chunks(self.n_rows, n_columns)
+        ends = np.searchsorted(self.rows[self._by_row], [rows.stop for rows in chunks])
+        for rows, start, stop in zip(chunks, [0, *ends[:-1]], ends, strict=True):
+            yield rows, self._by_row[start:stop]
+
+    @cached_property
+    def _by_row(self) -> NDArray:
+        """Observations in the order of their rows."""
+        return np.argsort(self.rows, kind="stable")
+
     @cached_property
     def _alike(self) -> list[tuple[NDArray, NDArray, NDArray]]:
-        """Tasks of nearly equal length together: (tasks, places (m, length) of their observations, which are there).
-
-        Padded to the longest one, so that a batch of small products does for all of them.
-        """
-        lengths = np.diff(self.offsets)
-        kinds = np.floor(np.log(lengths) / np.log(_ALIKE)).astype(int)
-        groups = []
-        for kind in np.unique(kinds):
-            tasks = np.flatnonzero(kinds == kind)
-            steps = np.arange(lengths[tasks].max(), dtype=self.offsets.dtype)
-            inside = steps < lengths[tasks, np.newaxis]
-            groups.append((tasks, np.where(inside, self.offsets[tasks, np.newaxis] + steps, 0), inside))
-        return groups
+        return alike(self.offsets, np.arange(self.n_tasks))
 
 
 Observations = MatrixObservations | ListedObservations

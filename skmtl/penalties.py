@@ -109,9 +109,9 @@ def spectral_norm(matrix: NDArray) -> float:
     if min(matrix.shape) > _GRAM_LIMIT:
         return float(leading_left_vectors(matrix, 1)[1][0])
     gram = _smaller_gram(matrix)
-    if len(gram) <= _WHOLE_LIMIT:
-        return float(np.sqrt(max(np.linalg.eigvalsh(gram)[-1], 0.0)))
-    return float(np.sqrt(max(_leading_eigenpairs(gram, 1)[0][0], 0.0)))
+    found = _few_eigenpairs(gram, 1)
+    values = np.linalg.eigvalsh(gram) if found is None else found[0]
+    return float(np.sqrt(max(values[-1], 0.0)))
 
 
 def _smaller_gram(matrix: NDArray) -> NDArray:
@@ -121,16 +121,29 @@ def _smaller_gram(matrix: NDArray) -> NDArray:
 
 def _leading_eigenpairs(gram: NDArray, n_vectors: int) -> tuple[NDArray, NDArray]:
     """Eigenvalues (n_vectors,), largest first, and eigenvectors (rows, n_vectors), to full precision."""
-    size = float(np.trace(gram))  # ARPACK takes values below 1e-11 for zero
-    if size > 0 and len(gram) > _WHOLE_LIMIT and _are_few(n_vectors, len(gram)):
-        try:
-            squares, vectors = eigsh(gram / size, k=n_vectors, v0=_lanczos_start(len(gram)))
-            order = np.argsort(squares)[::-1]
-            return squares[order] * size, vectors[:, order]
-        except ArpackError:  # leading values too close together
-            pass
-    squares, vectors = np.linalg.eigh(gram)
+    found = _few_eigenpairs(gram, n_vectors)
+    squares, vectors = np.linalg.eigh(gram) if found is None else found
     return squares[::-1][:n_vectors], vectors[:, ::-1][:, :n_vectors]
+
+
+def _few_eigenpairs(gram: NDArray, n_vectors: int) -> tuple[NDArray, NDArray] | None:
+    """The leading ones by Lanczos, in ascending order; None where a whole decomposition comes sooner.
+
+    At the optimum the leading singular values of a gradient are all but equal, as many as the rank: Lanczos would
+    take thousands of products to tell them apart.
+    """
+    size = float(np.trace(gram))  # ARPACK takes values below 1e-11 for zero
+    if size <= 0 or len(gram) <= _WHOLE_LIMIT or not _are_few(n_vectors, len(gram)):
+        return None
+    n_products, n_basis = len(gram) // 2, max(2 * n_vectors + 1, 20)
+    try:
+        squares, vectors = eigsh(
+            gram / size, k=n_vectors, v0=_lanczos_start(len(gram)), maxiter=max(n_products // n_basis, 2)
+        )
+    except ArpackError:
+        return None
+    order = np.argsort(squares)
+    return squares[order] * size, vectors[:, order]
 
 
 def _are_few(n_vectors: int, size: int) -> bool:

@@ -1,8 +1,9 @@
 """The loss as a function of all coefficients W and intercepts, for methods that move W itself.
 
-Two ways to answer the same questions. `RowLoss` evaluates the rows and works for every problem; `GramLoss` knows a
-quadratic by its gradient at zero and its second moments, and needs no rows. What is linear in W, the `images`, is kept
-beside every W, so that a point between or beyond two others costs no product with X.
+Three ways to answer the same questions. `RowLoss` evaluates the rows and works for every problem; `GramLoss` knows a
+quadratic by its gradient at zero and its second moments, and needs no rows; `TableLoss` sums the latter over the rows
+of a table, where a row for every task is longer than a feature for every task. What is linear in W, the `images`, is
+kept beside every W, so that a point between or beyond two others costs no product with X.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from skmtl.matrix import FeatureMatrix
 from skmtl.objective import Block, Problem
 from skmtl.observations import ListedObservations, MatrixObservations
 from skmtl.solvers.preconditioner import Preconditioner
+
+#: From so many rows per feature on, gradients are combined rather than linear predictors.
+_LONG = 2
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,10 @@ class RowLoss:
     def __init__(self, problem: Problem):
         self.problem = problem
         self._totals = [block.weight_sums() if problem.fit_intercept else None for block in problem.blocks]
+
+    def predictors(self, W: NDArray, images: list[NDArray]) -> list[NDArray]:
+        """Linear predictors without intercepts at W, whose images are given."""
+        return images
 
     def images(self, W: NDArray, left: NDArray | None = None, right: NDArray | None = None) -> list[NDArray]:
         """Linear predictors without intercepts; through the factors ``W = left @ right`` where this is cheaper."""
@@ -128,6 +136,7 @@ class GramLoss:
 
     Parameters
     ----------
+    problem : Problem
     value : float
         The loss at zero.
     gradient : ndarray of shape (n_features, n_outputs)
@@ -138,7 +147,10 @@ class GramLoss:
         The eigenvectors.
     """
 
-    def __init__(self, value: float, gradient: NDArray, hessian: NDArray, vectors: NDArray | None = None):
+    def __init__(
+        self, problem: Problem, value: float, gradient: NDArray, hessian: NDArray, vectors: NDArray | None = None
+    ):
+        self._problem = problem
         self._value, self._hessian, self._vectors = value, hessian, vectors
         self._gradient = self.inward(gradient)
 
@@ -147,6 +159,10 @@ class GramLoss:
         if self._hessian.ndim == 1:
             return [self._hessian[:, np.newaxis] * W]
         return [(self._hessian @ np.ascontiguousarray(W.T)[:, :, np.newaxis])[:, :, 0].T]
+
+    def predictors(self, W: NDArray, images: list[NDArray]) -> list[NDArray]:
+        """Linear predictors at W."""
+        return self._problem.own_raw(self.outward(W))
 
     def evaluate(self, W: NDArray, images: Sequence[NDArray], intercepts: NDArray) -> LossAt:
         """The loss at W, whose image is given."""
@@ -174,19 +190,53 @@ class GramLoss:
         return columns if self._vectors is None else self._vectors @ columns
 
 
+class TableLoss(GramLoss):
+    """A quadratic on a table of targets with gaps or weights, its intercepts eliminated.
+
+    Parameters
+    ----------
+    value, gradient
+        At zero, as in `GramLoss`.
+    problem : Problem
+        Of one block.
+    """
+
+    def __init__(self, value: float, gradient: NDArray, problem: Problem):
+        self._value, self._gradient, self._vectors = value, gradient, None
+        self._rows, self._block, self._problem = RowLoss(problem), problem.blocks[0], problem
+        # What a constant predictor adds to the gradient, and its weight.
+        self._sums = self._totals = None
+        if problem.fit_intercept:
+            weights = np.broadcast_to(self._block.weights, self._block.y.shape)
+            self._sums, self._totals = problem.coefficient_gradient([weights]), self._block.weight_sums()
+
+    def images(self, W: NDArray, left: NDArray | None = None, right: NDArray | None = None) -> list[NDArray]:
+        """``H W``, one product with X and one with its transpose."""
+        raw = self._rows.images(W, left, right)[0]
+        raw *= self._block.weights
+        image = self._problem.coefficient_gradient([raw])
+        if self._sums is not None:
+            image -= self._sums * (self._block.observations.task_sums(raw) / self._totals)
+        return [image]
+
+
 ConvexLoss = RowLoss | GramLoss
 
 
 def convex_loss(problem: Problem, null_value: float, gradient: NDArray, curvature: Preconditioner | None) -> ConvexLoss:
     """The cheaper of both; `gradient` and `null_value` are those at the null model, `curvature` that of all tasks."""
     block = problem.blocks[0]
-    if problem.fit_intercept or not problem.is_quadratic or len(problem.blocks) > 1 or problem.X.is_sparse:
+    if not problem.is_quadratic or len(problem.blocks) > 1:
         return RowLoss(problem)
+    if problem.fit_intercept or problem.X.is_sparse:
+        is_long = block.y.size >= _LONG * gradient.size
+        is_table = isinstance(block.observations, MatrixObservations)
+        return TableLoss(null_value, gradient, problem) if is_long and is_table else RowLoss(problem)
     if curvature is not None and curvature.vectors is not None and has_one_hessian(problem):
-        return GramLoss(null_value, gradient, curvature.values, curvature.vectors)
+        return GramLoss(problem, null_value, gradient, curvature.values, curvature.vectors)
     rows = _square_tables(problem.X, block)
     if rows is not None:
-        return GramLoss(null_value, gradient, np.swapaxes(rows, 1, 2) @ rows)
+        return GramLoss(problem, null_value, gradient, np.swapaxes(rows, 1, 2) @ rows)
     return RowLoss(problem)
 
 

@@ -99,22 +99,10 @@ def factor_curvatures(problem: Problem, point: Point) -> NDArray:
     return np.concatenate([step.curvature for step in steps])
 
 
-def posterior_covariances(curvatures: NDArray, ridge: NDArray, prior: FactorPrior | None) -> NDArray:
-    """Covariances (n_tasks, k, k) of factors whose likelihoods have these curvatures.
-
-    Parameters
-    ----------
-    curvatures : ndarray of shape (n_tasks, k, k)
-    ridge : ndarray of shape (n_tasks,)
-        Precision of their prior where none was learned.
-    prior : FactorPrior or None
-    """
-    k = curvatures.shape[1]
-    if prior is not None:
-        return _covariances(curvatures, _root(prior.covariance))
-    # Without a ridge, a task of fewer rows than factors says nothing about some of them.
-    least = 1e-10 * float(np.einsum("tii->", curvatures)) / max(len(curvatures), 1) + 1e-300
-    return np.linalg.inv(curvatures + np.maximum(ridge, least)[:, np.newaxis, np.newaxis] * np.eye(k))
+def prior_root(prior: FactorPrior) -> NDArray:
+    """L with ``L L' = covariance``, also where that is singular."""
+    values, vectors = np.linalg.eigh(prior.covariance)
+    return vectors * np.sqrt(np.maximum(values, 0.0))
 
 
 def _covariances(curvatures: NDArray, root: NDArray) -> NDArray:
@@ -221,7 +209,7 @@ class _BlockFactors:
 
     def posterior(self, prior: FactorPrior) -> tuple[NDArray, NDArray]:
         """Means (n, c k) and covariances (n, c k, c k) of the factors under the quadratic models."""
-        root = np.kron(np.eye(self.c), _root(prior.covariance))
+        root = np.kron(np.eye(self.c), prior_root(prior))
         mean = np.tile(prior.mean, self.c) * self.has_mean
         covariances = _covariances(self.curvature, root)
         pull = self.linear - self.curvature @ mean
@@ -269,9 +257,3 @@ class _BlockFactors:
         if self.has_intercept:
             factors = np.concatenate([factors, intercepts.reshape(-1, 1)], axis=1)
         return self.block.observations.raw(self.columns, factors) + self.offset
-
-
-def _root(covariance: NDArray) -> NDArray:
-    """L with ``L L' = covariance``, also where that is singular."""
-    values, vectors = np.linalg.eigh(covariance)
-    return vectors * np.sqrt(np.maximum(values, 0.0))

@@ -134,14 +134,14 @@ def _task_freedom(
     alpha = penalties.shared
     own = np.zeros(n_tasks)
     if solution.own is None:
-        return own, _ridge_freedom(sums.score_grams, scaled_weights, alpha)
+        return own, sums.grams.freedom(scaled_weights, alpha)
     spectra = own_spectra(data, solution.basis[:, :k], fit_intercept, _MAX_WORK)
     strengths = np.broadcast_to(penalties.own, len(data.tasks))[sums.tasks]
     if not spectra:
         if preconditioner is not None:
             values = preconditioner.spectrum(data.n_features)
             own = np.array([np.sum(values / (values + strength)) for strength in strengths])
-        return own, _ridge_freedom(sums.score_grams, scaled_weights, alpha)
+        return own, sums.grams.freedom(scaled_weights, alpha)
     deflated, twice = np.empty((n_tasks, k, k)), np.empty((n_tasks, k, k))
     for t, (values, coordinates) in enumerate(spectra):
         # 1 / (1 + values / strength), also for strength infinity.
@@ -151,15 +151,6 @@ def _task_freedom(
         deflated[t] = coordinates.T @ once
         twice[t] = coordinates.T @ (damping[:, np.newaxis] * once)
     return own, _ridge_trace(deflated, twice, alpha)
-
-
-def _ridge_freedom(grams: NDArray, weights: NDArray, alpha: float) -> NDArray:
-    """``tr (w_t G_t + alpha)^-1 w_t G_t`` of every task; one G may stand for all, and is decomposed once."""
-    if grams.shape[1] == 0 or not np.isfinite(alpha):
-        return np.zeros(len(weights))
-    values = np.maximum(np.linalg.eigvalsh(grams), 0.0) * weights[:, np.newaxis]
-    least = 1e-12 * float(values.sum()) / max(len(values), 1) + 1e-300
-    return np.sum(values / (values + max(alpha, least)), axis=1)
 
 
 def _ridge_trace(grams: NDArray, numerators: NDArray, alpha: float) -> NDArray:

@@ -33,17 +33,17 @@ from scipy import sparse
 
 from skmtl.matrix import scaled_columns
 from skmtl.penalties import Penalties
-from skmtl.solvers.factor_prior import factor_curvatures, posterior_covariances
+from skmtl.solvers.factor_posterior import FactorPosterior
+from skmtl.solvers.factor_prior import factor_curvatures, prior_root
 from skmtl.solvers.formulation import Formulation, point_of
 from skmtl.solvers.noise import believed_deviations, count_unit, likelihood_counts, scaled_factors
 from skmtl.solvers.preconditioner import Preconditioner
+from skmtl.solvers.score_grams import KeptGrams
 from skmtl.solvers.solution import Solution
 from skmtl.solvers.spread import MergedSpread, SharedSpread, Spread
 from skmtl.solvers.task_sums import TaskSums
 from skmtl.tasks import TaskData
 
-#: Doubles that the factor term may hold at a time.
-_CHUNK_ELEMENTS = 1 << 22
 #: Of the ridge on the basis, relative to the largest curvature: without any, unseen directions would be NaN.
 _LEAST_STRENGTH = 1e-10
 
@@ -96,57 +96,32 @@ def task_spread(
     """Of regression tasks, in units of their targets."""
     n_tasks, scale = len(data.tasks), solution.target_scale
     assert solution.noise is not None
-    factors, counts = scaled_factors(data, solution, penalties), likelihood_counts(data, solution)
-    curvatures, ridge = _curvatures(data, solution, sums, formulation), formulation.problem.penalties.reference
-
-    def covariances_under(counts: NDArray) -> NDArray:
-        return posterior_covariances(curvatures * counts[:, np.newaxis, np.newaxis], ridge * counts, solution.prior)
-
-    covariances = covariances_under(counts)
-    # Noise and what the basis leaves open, relative to the noise alone.
-    of_basis = _second_moments(shared, factors, covariances) @ _mean_form(shared)
-    relative = (solution.noise.deviations / scale) ** 2
-    inflation = 1.0 + np.divide(of_basis, relative, out=np.zeros(n_tasks), where=relative > 0)
-    covariances = covariances_under(counts / inflation)
     unit = count_unit(data)
     has_own = solution.own is not None and penalties.has_own
     return Spread(
         shared,
         sums.counts * unit if fit_intercept else np.full(n_tasks, np.inf),
-        np.broadcast_to(sums.score_means, (n_tasks, solution.rank)),
-        covariances * (scale**2)[:, np.newaxis, np.newaxis],
-        _second_moments(shared, factors, covariances) * (scale**2)[:, np.newaxis],
+        sums.score_means,
+        _posterior(data, solution, sums, formulation),
+        scaled_factors(data, solution, penalties),
+        (solution.noise.deviations / scale) ** 2,
+        scale,
         np.broadcast_to(penalties.own if has_own else np.inf, n_tasks),
         solution.noise.deviations**2 / (data.weight_per_task * unit),
     )
 
 
-def _second_moments(shared: SharedSpread, factors: NDArray, covariances: NDArray) -> NDArray:
-    """Posterior second moments of factors in the eigenvectors of S S', shape (n_tasks, p)."""
-    turn = shared.turn[: covariances.shape[1]]
-    return (factors @ shared.turn) ** 2 + np.sum((covariances @ turn) * turn, axis=1)
-
-
-def _mean_form(shared: SharedSpread) -> NDArray:
-    """What the basis leaves open per squared factor, on average over the rows of X, shape (p,)."""
-    curvature = shared.curvature
-    values = np.append(curvature.values, [] if curvature.is_complete else [curvature.rest])
-    numbers = np.ones(len(values))
-    if not curvature.is_complete:
-        numbers[-1] = len(shared.centre) - len(curvature.values)
-    return shared.variance * ((numbers * values) @ shared.inverse_curvature(values[:, np.newaxis]))
-
-
-def _curvatures(data: TaskData, solution: Solution, sums: TaskSums, formulation: Formulation) -> NDArray:
-    """Curvature of every task's part of the objective in its factors, in the user's order of tasks, (n_tasks, k, k)."""
-    if solution.own is None or solution.rank == 0:
-        per_task = data.weight_of_tasks
-        return sums.score_grams * (per_task / data.weight_per_task)[:, np.newaxis, np.newaxis]
-    # An own part takes over some of what the factors say.
-    inside = factor_curvatures(formulation.problem, point_of(formulation, solution))
-    result = np.empty_like(inside)
-    result[formulation.order] = inside
-    return result
+def _posterior(data: TaskData, solution: Solution, sums: TaskSums, formulation: Formulation) -> FactorPosterior:
+    """Of the factors of every task, in the user's order."""
+    grams, weights = sums.grams, data.weight_of_tasks / data.weight_per_task
+    if solution.own is not None and solution.rank > 0:
+        # An own part takes over some of what the factors say.
+        inside = factor_curvatures(formulation.problem, point_of(formulation, solution))
+        grams, weights = KeptGrams(in_order := np.empty_like(inside)), np.ones(len(weights))
+        in_order[formulation.order] = inside
+    root = None if solution.prior is None else prior_root(solution.prior)
+    ridge = formulation.problem.penalties.reference
+    return FactorPosterior(grams, weights, likelihood_counts(data, solution), ridge, root, solution.rank)
 
 
 def standard_deviations(solution: Solution, X: Any, tasks: NDArray) -> NDArray:
@@ -180,7 +155,7 @@ def _variances_of_fitted(solution: Solution, spread: Spread, X: Any, tasks: NDAr
     variances = believed_deviations(solution.noise)[tasks] ** 2 * intercept
     strengths = spread.own_strengths[tasks]
     of_basis: Callable[[NDArray], NDArray] = shared.inverse_curvature
-    offsets = (spread.score_means - shared.centre @ basis)[tasks]
+    offsets = spread.score_means - shared.centre @ basis
     if np.isfinite(strengths).any():
         variances = variances + _own_variances(shared, X, strengths) * (spread.own_variances[tasks] * intercept)
         if np.ptp(spread.own_strengths) == 0:
@@ -190,7 +165,7 @@ def _variances_of_fitted(solution: Solution, spread: Spread, X: Any, tasks: NDAr
     moments = spread.moments[tasks] * intercept[:, np.newaxis]
     variances = variances + _quadratic_forms(shared, X, of_basis) @ moments.T * shared.variance
     scores = np.asarray(X @ basis) - shared.centre @ basis
-    variances += _factor_variances(scores, offsets, spread.covariances[tasks])
+    variances += spread.factor_variances(scores, offsets, tasks)
     # The noise is an estimate itself: the variance of Student's t for what it was estimated from.
     return variances * (1.0 + 2.0 / solution.noise.counts[tasks])
 
@@ -201,7 +176,7 @@ def _variances_of_new(solution: Solution, spread: Spread, X: Any) -> NDArray:
     assert solution.noise is not None
     of_basis = _quadratic_forms(shared, X, shared.inverse_curvature) @ np.mean(spread.moments, axis=0)
     second = (solution.factors[:k] @ solution.factors[:k].T) / solution.factors.shape[1]
-    second = second + spread.covariances.mean(axis=0)
+    second = second + spread.mean_covariance
     scores = np.asarray(X @ solution.basis[:, :k])
     of_factors = np.sum((scores @ second) * scores, axis=1)
     noise = believed_deviations(solution.noise)
@@ -218,20 +193,6 @@ def _merged(spread: MergedSpread, X: Any, tasks: NDArray) -> NDArray:
             inside = np.array([place_of.get(int(t), -1) for t in tasks[own]])
             deviations[:, own] = standard_deviations(solution, X, inside)
     return deviations
-
-
-def _factor_variances(scores: NDArray, offsets: NDArray, covariances: NDArray) -> NDArray:
-    """``(z - mean_t)' V_t (z - mean_t)`` for all rows and tasks, shape (n_rows, n_tasks)."""
-    n_tasks, k = offsets.shape
-    values, vectors = np.linalg.eigh(covariances)
-    roots = vectors * np.sqrt(np.maximum(values, 0.0))[:, np.newaxis]
-    result = np.empty((len(scores), n_tasks))
-    step = max(1, _CHUNK_ELEMENTS // max(len(scores) * k, 1))
-    for start in range(0, n_tasks, step):
-        part = slice(start, start + step)
-        turned = np.tensordot(scores, roots[part], axes=(1, 1)) - np.einsum("tk,tkl->tl", offsets[part], roots[part])
-        result[:, part] = np.einsum("ntk,ntk->nt", turned, turned)
-    return result
 
 
 def _own_variances(shared: SharedSpread, X: Any, strengths: NDArray) -> NDArray:

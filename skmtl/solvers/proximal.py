@@ -32,6 +32,7 @@ from skmtl.solvers.anderson import Memory, Place
 from skmtl.solvers.basis_step import Point
 from skmtl.solvers.convex_loss import ConvexLoss, LossAt
 from skmtl.solvers.factor_step import eliminate
+from skmtl.solvers.threads import one_blas_thread
 
 #: Share of the curvature bound that is left after a step.
 _RELAX = 0.97
@@ -84,7 +85,9 @@ class _Model:
         n_features, n_outputs = start.shape
         parts = [self.loss.inward(start), *[np.zeros(n_features)] * self.has_common]
         parts += [np.zeros((n_features, n_outputs))] * self.has_own
-        here = self.place(parts, intercepts)
+        # No components stand for zero, which then needs no product with X.
+        nothing = start[:, :0], np.zeros(0), np.zeros((0, n_outputs))
+        here = self.place(parts, intercepts, None if start.any() else nothing)
         norm = float(np.linalg.svd(start, compute_uv=False).sum()) if start.any() else 0.0
         return here, self.evaluate(here).value + self.penalties.shared * norm
 
@@ -135,7 +138,8 @@ class _Model:
     def prox(self, place: Place, gradients: Sequence[NDArray], bound: float, intercepts: NDArray):
         """The proximal step from `place`, and the trace norm where it ends."""
         target = place.parts[0] - gradients[0] / bound
-        left, values, right = shrink_singular_values(target, self.penalties.shared / bound)
+        with one_blas_thread():  # a decomposition of some hundred rows waits for threads more than they help
+            left, values, right = shrink_singular_values(target, self.penalties.shared / bound)
         parts = [(left * values) @ right]
         for part, gradient, strength, metric in zip(
             place.parts[1:], gradients[1:], self._strengths, self.metric[1:], strict=True
@@ -310,15 +314,11 @@ def _certified(model: _Model, null: Point, here: Place, value: float) -> tuple[P
     left, values, right = here.factors if here.factors is not None else shrink_singular_values(here.parts[0], 0.0)
     root = np.sqrt(values)
     basis, factors = loss.outward(left * root), right.T * root
-    W = parts[0]
     if model.has_common:
-        W = W + np.multiply.outer(parts[1], model.shares)
         q = problem.penalties.common_factor
         basis = np.concatenate([basis, parts[1][:, np.newaxis] / q], axis=1)
         factors = np.concatenate([factors, null.factors], axis=1)
-    if model.has_own:
-        W = W + parts[-1]
-    images = problem.own_raw(W)
+    images = loss.predictors(here.W, here.images)
     nothing = np.empty((problem.X.shape[0], 0)), np.empty((0, 0)), np.empty((problem.n_outputs, 0))
     done = eliminate(problem, *nothing, here.intercepts, 1e-14 * abs(value), images, polish=2)
     penalty = problem.penalties.shared * float(values.sum()) + model.ridges(here.parts)
@@ -329,4 +329,5 @@ def _certified(model: _Model, null: Point, here: Place, value: float) -> tuple[P
         point.own_scores = null.own_scores
         point.own_raw = None if null.own_raw is None else problem.own_raw(parts[-1])
     gradient = problem.coefficient_gradient(done.slopes)
-    return point, problem.duality_gap(done.slopes, gradient, point.value)
+    with one_blas_thread():
+        return point, problem.duality_gap(done.slopes, gradient, point.value)

@@ -14,10 +14,11 @@ from scipy import sparse
 
 from skmtl.matrix import FeatureMatrix, column_means
 from skmtl.objective import Block, with_ones
-from skmtl.observations import ListedObservations, MatrixObservations, Pairs
+from skmtl.observations import ListedObservations, MatrixObservations, Observations, Pairs
 from skmtl.solvers.build import about_means, make_blocks
 from skmtl.solvers.compression import Moments
 from skmtl.solvers.formulation import Formulation
+from skmtl.solvers.score_grams import KeptGrams, ScoreGrams, is_less_than_grams, keep_scores
 from skmtl.solvers.solution import Solution
 from skmtl.tasks import TaskData
 
@@ -34,7 +35,7 @@ class TaskSums:
         Sum of the weights: a weight of 2 is an observation twice.
     total_squares, residual_squares : ndarrays of shape (m,)
         Of the targets about their mean, of the residuals.
-    score_grams : ndarray of shape (m, k, k), or (1, k, k) where all are equal
+    grams : ScoreGrams
         ``sum z z'`` of the scores ``z = x @ basis``, about `score_means` where an intercept is fitted.
     score_means : ndarray of shape (m, k) or (1, k)
     """
@@ -43,7 +44,7 @@ class TaskSums:
     counts: NDArray
     total_squares: NDArray
     residual_squares: NDArray
-    score_grams: NDArray
+    grams: ScoreGrams
     score_means: NDArray
 
 
@@ -63,7 +64,7 @@ def sums_of_moments(moments: Moments, solution: Solution, fit_intercept: bool) -
         np.full(n_tasks, total),
         about_mean,
         np.maximum(residual, 0.0),
-        (basis.T @ gram @ basis)[np.newaxis],
+        KeptGrams((basis.T @ gram @ basis)[np.newaxis]),
         (x_mean @ basis)[np.newaxis],
     )
 
@@ -105,16 +106,26 @@ def sums_of_data(
     else:
         X = FeatureMatrix(data.X, column_means(data.X, data.row_weights) if fit_intercept else None)
     residual, scores = _residuals(data, block, solution, X)
-    columns = with_ones(scores)
-    grams = observations.grams(weights, Pairs(columns))
-    ones, grams = grams[:, :-1, -1], grams[:, :-1, :-1]
-    score_means = ones / counts[:, np.newaxis]
-    if fit_intercept:
-        grams = grams - ones[:, :, np.newaxis] * score_means[:, np.newaxis]
+    grams, score_means = _score_grams(observations, weights, scores, fit_intercept)
     if X.centre is not None:
         score_means = score_means + X.centre @ solution.basis[:, : solution.rank]
     residual_squares = observations.task_sums(weights * residual**2)
     return TaskSums(tasks, counts, total_squares, residual_squares, grams, score_means)
+
+
+def _score_grams(
+    observations: Observations, weights: NDArray, scores: NDArray, fit_intercept: bool
+) -> tuple[ScoreGrams, NDArray]:
+    """Gram matrices of all tasks, or the scores where these are less; and their means (n_tasks, k)."""
+    n_observations = int(np.count_nonzero(weights))
+    if is_less_than_grams(len(scores), n_observations, observations.n_tasks, scores.shape[1]):
+        return keep_scores(observations, weights, scores, fit_intercept)
+    grams = observations.grams(weights, Pairs(with_ones(scores)))
+    ones, totals, grams = grams[:, :-1, -1], grams[:, -1, -1:], grams[:, :-1, :-1]
+    means = ones / totals
+    if fit_intercept:
+        grams = grams - ones[:, :, np.newaxis] * means[:, np.newaxis]
+    return KeptGrams(grams), means
 
 
 def regression_block(data: TaskData, formulation: Formulation | None = None) -> Block | None:
