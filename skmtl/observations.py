@@ -34,6 +34,8 @@ _LONG_TASK = 1024
 _ALIKE = 1.25
 #: Doubles of scores that are worked on at a time.
 _CACHED_ELEMENTS = 1 << 18
+#: Doubles of a long task's scores that are picked at a time, to be read again while they are in the cache.
+_GATHERED_ELEMENTS = 1 << 15
 #: Doubles that a temporary of a batched product may hold.
 _BATCH_ELEMENTS = 1 << 21
 
@@ -197,16 +199,19 @@ class ListedObservations:
             last = min(first + step, self.n_tasks)
             yield slice(first, last), slice(first * self._length, last * self._length)
 
-    def _one_by_one(self) -> Iterator[tuple[int, slice]]:
+    def _one_by_one(self, p: int) -> Iterator[tuple[int, slice]]:
+        """Every task's observations, so many at a time that rows of p scores stay in the cache: task, observations."""
+        step = max(1, _GATHERED_ELEMENTS // max(p, 1))
         for task, (start, stop) in enumerate(pairwise(self.offsets.tolist())):
-            yield task, slice(start, stop)
+            for first in range(start, stop, step):
+                yield task, slice(first, min(first + step, stop))
 
     def raw(self, scores: NDArray, factors: NDArray) -> NDArray:
         p = scores.shape[1]
         by_output = factors.reshape(self.n_tasks, self.n_outputs, p)
         raw = np.empty((len(self.rows), self.n_outputs))
         if self._has_long_tasks:
-            for task, part in self._one_by_one():
+            for task, part in self._one_by_one(p):
                 np.matmul(self._seen(scores, part), by_output[task].T, out=raw[part])
             return raw[:, 0] if self.n_outputs == 1 else raw
         if self._are_equally_long:
@@ -301,9 +306,10 @@ class ListedObservations:
                 weighted = seen * curvature[part].reshape(-1, self._length, 1)
                 np.matmul(np.swapaxes(weighted, 1, 2), seen, out=sums[batch])
         elif self._has_long_tasks:
-            for task, part in self._one_by_one():
+            sums[:] = 0.0
+            for task, part in self._one_by_one(p):
                 seen = self._seen(scores, part)
-                np.matmul((seen * curvature[part, np.newaxis]).T, seen, out=sums[task])
+                sums[task] += (seen * curvature[part, np.newaxis]).T @ seen
         else:
             for tasks, places, inside in self._alike:
                 step = max(1, _CACHED_ELEMENTS // max(places.shape[1] * p, 1))
