@@ -66,11 +66,11 @@ class Block:
         """`scale` repeated for every output of a task, as a column."""
         return np.repeat(self.scale, self.observations.n_outputs)[:, np.newaxis]
 
-    def weighted(self, values: NDArray) -> NDArray:
+    def weighted(self, values: NDArray, out: NDArray | None = None) -> NDArray:
         """Values per observation (a last axis of outputs allowed) times their weights."""
         if isinstance(self.weights, float) or values.ndim == self.y.ndim:
-            return values * self.weights
-        return values * self.weights[..., np.newaxis]
+            return np.multiply(values, self.weights, out=out)
+        return np.multiply(values, self.weights[..., np.newaxis], out=out)
 
     def chunks(self) -> list[slice]:
         """Pieces of the observations whose temporaries stay in the cache."""
@@ -88,8 +88,8 @@ class Block:
         for piece in self.chunks():
             part = self.part(piece)
             value, gradient, curvature[piece] = self.loss.evaluate(part.y, raw[piece])
-            self.observations.add_task_sums(values, part.weighted(value), piece)
-            slope[piece] = part.weighted(gradient)
+            self.observations.add_task_sums(values, part.weighted(value, out=value), piece)
+            part.weighted(gradient, out=slope[piece])
         return values, slope, curvature
 
     def loss_and_slope(self, raw: NDArray) -> tuple[float, NDArray]:
@@ -100,8 +100,8 @@ class Block:
         for piece in self.chunks():
             part = self.part(piece)
             one, gradient, _ = self.loss.evaluate(part.y, raw[piece])
-            slope[piece] = part.weighted(gradient)
-            total += float(np.sum(part.weighted(one)))
+            part.weighted(gradient, out=slope[piece])
+            total += float(np.sum(part.weighted(one, out=one)))
         return total, slope
 
     def quadratic_loss(self, residual: NDArray) -> tuple[float, NDArray]:

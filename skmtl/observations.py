@@ -40,6 +40,8 @@ _WIDE_SCORES = 24
 _LARGE_GRAM = 1 << 19
 #: Doubles of scores that are worked on at a time.
 _CACHED_ELEMENTS = 1 << 18
+#: Doubles of a long task's scores that are picked at a time, to be read again while they are in the cache.
+_GATHERED_ELEMENTS = 1 << 15
 #: Doubles that a temporary of a batched product may hold.
 _BATCH_ELEMENTS = 1 << 21
 
@@ -75,17 +77,14 @@ class Pairs:
         return unpack_pairs(np.concatenate(packed, axis=1), self.p)
 
 
-def _weighted_gram(scores: NDArray, curvature: NDArray, out: NDArray) -> None:
+def _weighted_gram(scores: NDArray, curvature: NDArray) -> NDArray:
     """``scores' diag(curvature) scores``; half the products where the curvature has roots."""
     if curvature.size and np.ptp(curvature) == 0.0:
-        np.matmul(scores.T, scores, out=out)
-        out *= curvature[0]
-        return
+        return curvature[0] * (scores.T @ scores)
     if curvature.min(initial=0.0) < 0.0:
-        np.matmul((scores * curvature[:, np.newaxis]).T, scores, out=out)
-        return
+        return (scores * curvature[:, np.newaxis]).T @ scores
     rooted = scores * np.sqrt(curvature)[:, np.newaxis]
-    np.matmul(rooted.T, rooted, out=out)
+    return rooted.T @ rooted
 
 
 def pair_batches(n_rows: int, p: int) -> list[tuple[int, int]]:
@@ -197,9 +196,9 @@ class MatrixObservations:
         if pairs.p < _WIDE_SCORES or pairs.scores.size * pairs.p < _LARGE_GRAM:
             return pairs.grams(lambda columns: curvature.T @ columns)
         sums = np.empty((self.n_tasks, pairs.p, pairs.p))
-        for column, total in zip(curvature.T, sums, strict=True):
+        for task, column in enumerate(curvature.T):
             rows = np.flatnonzero(column)
-            _weighted_gram(pairs.scores.take(rows, axis=0), column[rows], total)
+            sums[task] = _weighted_gram(pairs.scores.take(rows, axis=0), column[rows])
         return sums
 
 
@@ -246,16 +245,19 @@ class ListedObservations:
             last = min(first + step, self.n_tasks)
             yield slice(first, last), slice(first * self._length, last * self._length)
 
-    def _one_by_one(self) -> Iterator[tuple[int, slice]]:
+    def _one_by_one(self, p: int) -> Iterator[tuple[int, slice]]:
+        """Every task's observations, so many at a time that rows of p scores stay in the cache: task, observations."""
+        step = max(1, _GATHERED_ELEMENTS // max(p, 1))
         for task, (start, stop) in enumerate(pairwise(self.offsets.tolist())):
-            yield task, slice(start, stop)
+            for first in range(start, stop, step):
+                yield task, slice(first, min(first + step, stop))
 
     def raw(self, scores: NDArray, factors: NDArray) -> NDArray:
         p = scores.shape[1]
         by_output = factors.reshape(self.n_tasks, self.n_outputs, p)
         raw = np.empty((len(self.rows), self.n_outputs))
         if self._has_long_tasks or len(self.rows) * p >= _LARGE_TABLE * self.n_tasks:
-            for task, part in self._one_by_one():
+            for task, part in self._one_by_one(p):
                 np.matmul(self._seen(scores, part), by_output[task].T, out=raw[part])
             return raw[:, 0] if self.n_outputs == 1 else raw
         if self._are_equally_long:
@@ -355,9 +357,10 @@ class ListedObservations:
                 weighted = seen * curvature[part].reshape(-1, self._length, 1)
                 np.matmul(np.swapaxes(weighted, 1, 2), seen, out=sums[batch])
         elif self._has_long_tasks:
-            for task, part in self._one_by_one():
+            sums[:] = 0.0
+            for task, part in self._one_by_one(p):
                 seen = self._seen(scores, part)
-                _weighted_gram(seen, curvature[part], sums[task])
+                sums[task] += _weighted_gram(seen, curvature[part])
         else:
             for tasks, places, inside in self._alike:
                 step = max(1, _CACHED_ELEMENTS // max(places.shape[1] * p, 1))

@@ -204,8 +204,10 @@ def _begin(
         with one_blas_thread():
             bases = _bases(formulation, prepared, settings, n_init, rng, start)
         starts = [partial(with_free_columns, problem, null, basis) for basis in bases]
-    elif not convex.converged:
-        starts = [partial(_with_scores, problem, convex.point)]
+    else:
+        null.states = None
+        if not convex.converged:
+            starts = [partial(_with_scores, problem, convex.point)]
     n_columns = n_components if n_components is not None else limit
     return _Begun(formulation, null, prepared.preconditioner if starts else None, starts, convex, settings, n_columns)
 

@@ -141,14 +141,19 @@ def _n_kept(problem: Problem, point: Point, done: Eliminated) -> int:
     A component of tiny coefficients says much where it stands on a column of large numbers.
     """
     k = point.n_free
-    sizes = np.sum((point.basis[:, :k] @ done.gauge) ** 2, axis=0)
-    reach = np.sum((point.scores[:, :k] @ done.gauge) ** 2, axis=0)
-    reach *= np.sum((done.factors[:, :k] @ done.inverse_gauge.T) ** 2, axis=0) / len(point.scores)
+    sizes = _squared_norms(point.basis[:, :k] @ done.gauge)
+    reach = _squared_norms(point.scores[:, :k] @ done.gauge)
+    reach *= _squared_norms(done.factors[:, :k] @ done.inverse_gauge.T) / len(point.scores)
     present = (sizes > _PRUNE * sizes.max(initial=0.0)) | (reach > 1e2 * _PRUNE**2 * reach.max(initial=0.0))
     costs = problem.penalties.reference * sizes + reach
     if costs.max(initial=0.0) <= 1e-12 * max(abs(done.value), 1e-300):
         return 0
     return int(np.flatnonzero(present).max(initial=-1)) + 1
+
+
+def _squared_norms(columns: NDArray) -> NDArray:
+    """Of every column."""
+    return np.einsum("ij,ij->j", columns, columns)
 
 
 def _with_frozen(gauge: NDArray, n_frozen: int) -> NDArray:
@@ -184,19 +189,19 @@ def minimise_basis(
     for iteration in range(max_iter + 1):
         solve = _curvature_solve(problem, preconditioner, point)
         newton = solve(gradient)
-        decrement = 0.5 * float(np.sum(gradient * newton))
+        decrement = 0.5 * _inner(gradient, newton)
         report(point.value, decrement / scale)
         if decrement <= tolerance * scale or iteration == max_iter:
             return point, decrement, iteration
         direction = -_two_loop(gradient, pairs, solve)
-        slope = float(np.sum(gradient * direction))
+        slope = _inner(gradient, direction)
         if slope > -0.1 * decrement:
             pairs.clear()
             direction, slope = -newton, -2.0 * decrement
         longest = 2.0 * np.linalg.norm(point.columns)
         if pairs and longest > 0:
             direction *= min(1.0, longest / np.linalg.norm(direction))
-            slope = float(np.sum(gradient * direction))
+            slope = _inner(gradient, direction)
         found = _line_search(problem, point, direction, slope, _INNER * decrement)
         if found is None:
             if not pairs:
@@ -212,7 +217,7 @@ def minimise_basis(
             pairs.clear()
         else:
             s, y = length * direction, _turn(new_gradient, gauge.T) - gradient
-            if np.sum(s * y) > 1e-12 * np.linalg.norm(s) * np.linalg.norm(y):
+            if _inner(s, y) > 1e-12 * np.linalg.norm(s) * np.linalg.norm(y):
                 pairs.append((s, y))
             pairs[:] = [(_turn(s, gauge), _turn(y, inverse.T)) for s, y in pairs[-memory:]]
         # Callers may still hold the point that is left; what is known of its loss is as large as all targets.
@@ -276,18 +281,23 @@ def _line_search(
     return None
 
 
+def _inner(one: NDArray, other: NDArray) -> float:
+    """Inner product of two matrices, without a temporary of their size."""
+    return float(np.einsum("ij,ij->", one, other))
+
+
 def _two_loop(gradient: NDArray, pairs: list[tuple[NDArray, NDArray]], solve: Callable[[NDArray], NDArray]) -> NDArray:
     """L-BFGS product (Nocedal 1980, doi:10.1090/S0025-5718-1980-0572855-7), scaled by the last pair."""
     q = gradient.copy()
     weights = []
     for s, y in reversed(pairs):
-        weight = np.sum(s * q) / np.sum(s * y)
+        weight = _inner(s, q) / _inner(s, y)
         q -= weight * y
         weights.append(weight)
     r = solve(q)
     if pairs:
         s, y = pairs[-1]
-        r *= np.sum(s * y) / np.sum(y * solve(y))
+        r *= _inner(s, y) / _inner(y, solve(y))
     for (s, y), weight in zip(pairs, reversed(weights), strict=True):
-        r += (weight - np.sum(y * r) / np.sum(s * y)) * s
+        r += (weight - _inner(y, r) / _inner(s, y)) * s
     return r

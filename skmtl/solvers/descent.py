@@ -87,7 +87,10 @@ def descend(
         )
         return point, decrement
 
-    point = settle(problem, start(), 1e-4 * abs(null.value))
+    first = start()
+    null.states = None  # as large as all targets, and known for the first factor step only
+    point = settle(problem, first, 1e-4 * abs(null.value))
+    del first
     if point.n_free > settings.n_components:
         # More columns than allowed find a better valley; the largest of them then go on alone.
         point, _ = lower(point, 1e-3, 20)

@@ -17,6 +17,7 @@ from skmtl.objective import Problem
 from skmtl.penalties import leading_left_vectors
 from skmtl.solvers.basis_step import Point
 from skmtl.solvers.preconditioner import Preconditioner, make_preconditioner
+from skmtl.solvers.task_models import LossState
 
 #: Doubles that the factor step's systems may hold, own parts included.
 _MAX_OWN_ELEMENTS = 1 << 24
@@ -30,11 +31,20 @@ def null_point(problem: Problem) -> Point:
     intercepts = np.concatenate([problem.null_raw(block) for block in problem.blocks])
     empty = np.zeros((n_rows, n_frozen))
     value, slopes = problem.constant, []
+    states: list[LossState | None] = []
     for block in problem.blocks:
-        loss, slope = block.loss_and_slope(problem.raw(block, empty, factors[block.outputs], intercepts[block.outputs]))
+        raw = problem.raw(block, empty, factors[block.outputs], intercepts[block.outputs])
+        # The start and the preconditioner ask for the same losses.
+        if block.loss.is_quadratic:
+            states.append(None)
+            loss, slope = block.loss_and_slope(raw)
+        else:
+            state = LossState(raw, *block.evaluate(raw))
+            states.append(state)
+            loss, slope = float(np.sum(state.losses)), state.slope
         value += loss
         slopes.append(slope)
-    point = Point(np.zeros((n_features, n_frozen)), empty, factors, intercepts, 0, value, slopes)
+    point = Point(np.zeros((n_features, n_frozen)), empty, factors, intercepts, 0, value, slopes, states=states)
     if problem.penalties.has_own:
         point.own = np.zeros((n_features, problem.n_outputs))
         if _eliminates_own(problem):
@@ -56,9 +66,12 @@ def _eliminates_own(problem: Problem) -> bool:
 def curvature_preconditioner(problem: Problem, point: Point) -> Preconditioner:
     """Preconditioner for the mean curvature of an output at `point`."""
     row_weights = np.zeros(problem.X.shape[0])
-    for block in problem.blocks:
+    for place, block in enumerate(problem.blocks):
+        known = None if point.states is None else point.states[place]
         if block.loss.is_quadratic:
             curvature = np.ones_like(block.y)
+        elif known is not None:
+            curvature = known.curvature
         else:
             factors, intercepts = point.factors[block.outputs], point.intercepts[block.outputs]
             curvature = block.evaluate(problem.raw(block, point.scores, factors, intercepts))[2]
