@@ -106,7 +106,9 @@ def formulate(
     eliminates_own = (
         alpha_own is not None and not sparse.issparse(data.X) and all(task.kind == "regression" for task in data.tasks)
     )
-    is_long_with_own = isinstance(moments, TaskMoments) or (eliminates_own and has_long_tasks(data))
+    is_long_with_own = isinstance(moments, TaskMoments) or (
+        eliminates_own and penalties.has_own and has_long_tasks(data)
+    )
     given = data
     if not is_long_with_own:
         data = as_labelled(data, copies=eliminates_own and not data.is_complete)
