@@ -7,7 +7,7 @@ from skmtl.solvers.joint_fit import Strengths, fit_jointly, with_learned_prior, 
 from skmtl.solvers.merging import merge_noise, merge_solutions, merge_spread
 from skmtl.solvers.new_tasks import fit_factors, fit_new_tasks
 from skmtl.solvers.predictive import standard_deviations
-from skmtl.solvers.relevance import feature_scales, in_given_features, scaled_data
+from skmtl.solvers.relevance import feature_scales, in_given_features, in_scaled_features, scaled_data
 from skmtl.solvers.solution import Convergence, Noise, Solution
 from skmtl.solvers.task_moments import TaskMoments, has_long_tasks, task_moments
 from skmtl.solvers.task_sums import squared_errors
@@ -28,6 +28,7 @@ __all__ = [
     "formulate",
     "has_long_tasks",
     "in_given_features",
+    "in_scaled_features",
     "is_complete_squared",
     "merge_noise",
     "merge_solutions",

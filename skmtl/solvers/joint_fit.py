@@ -23,7 +23,7 @@ from skmtl.solvers.formulation import Formulation, describe, formulate, point_of
 from skmtl.solvers.group_own import solve_group
 from skmtl.solvers.noise import N_ROUNDS, estimate_noise, likelihood_counts, residual_scales
 from skmtl.solvers.predictive import shared_spread, task_spread
-from skmtl.solvers.relevance import feature_scales, in_given_features, scaled_data
+from skmtl.solvers.relevance import feature_scales, in_given_features, in_scaled_features, scaled_data
 from skmtl.solvers.solution import FactorPrior, Solution
 from skmtl.solvers.task_sums import TaskSums, sums_of_data, sums_of_moments
 from skmtl.solvers.threads import has_narrow_set_up, one_blas_thread
@@ -92,7 +92,7 @@ def fit_jointly(
             feature_scale = feature_scales(data, moments)
             data = scaled_data(data, feature_scale)
             moments = None if moments is None else moments.scaled(feature_scale)
-            start = None if start is None else replace(start, basis=start.basis / feature_scale[:, np.newaxis])
+            start = None if start is None else in_scaled_features(start, feature_scale)
         solver = _Solver(data, strengths, fit_intercept, moments)
         options = {"tol": tol, "report": report, **limits}
         last = solver.solve(

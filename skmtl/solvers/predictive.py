@@ -39,6 +39,7 @@ from skmtl.solvers.formulation import Formulation, point_of
 from skmtl.solvers.noise import believed_deviations, count_unit, likelihood_counts, scaled_factors
 from skmtl.solvers.preconditioner import Preconditioner
 from skmtl.solvers.score_grams import KeptGrams
+from skmtl.solvers.relevance import in_scaled_features
 from skmtl.solvers.solution import Solution
 from skmtl.solvers.spread import MergedSpread, SharedSpread, Spread
 from skmtl.solvers.task_sums import TaskSums
@@ -137,7 +138,7 @@ def standard_deviations(solution: Solution, X: Any, tasks: NDArray) -> NDArray:
     if solution.feature_scale is not None:
         scales = solution.feature_scale
         X = scaled_columns(X, scales)
-        solution = replace(solution, basis=solution.basis / scales[:, np.newaxis], feature_scale=None)
+        solution = in_scaled_features(solution, scales)
     variances = np.empty((X.shape[0], len(tasks)))
     is_known = tasks >= 0
     if is_known.any():

@@ -81,6 +81,11 @@ def in_given_features(solution: Solution, scales: NDArray) -> Solution:
     )
 
 
+def in_scaled_features(solution: Solution, scales: NDArray) -> Solution:
+    """The way back of `in_given_features`, for the basis: what a fit starts from, or its scores, needs no more."""
+    return replace(solution, basis=solution.basis / scales[:, np.newaxis], feature_scale=None)
+
+
 def _spreads(grams: NDArray, cross: NDArray, counts: NDArray) -> NDArray:
     """The v of features that vary; targets have unit variance, `grams` may be one for all outputs."""
     n_outputs, d = cross.shape

@@ -30,6 +30,7 @@ from skmtl.solvers import (
     formulate,
     has_long_tasks,
     in_given_features,
+    in_scaled_features,
     is_complete_squared,
     merge_solutions,
     prepare,
@@ -326,9 +327,7 @@ class Fold:
         if not candidate.has_shared or not self._starts:
             return None
         start = self._starts[min(self._starts, key=distance)]
-        if candidate.feature_prior == "ridge":
-            return start
-        return replace(start, basis=start.basis / self._feature_scale[:, np.newaxis])
+        return start if candidate.feature_prior == "ridge" else in_scaled_features(start, self._feature_scale)
 
 
 def make_folds(
