@@ -50,9 +50,13 @@ def excess_risk(model, truth) -> float:
     return float(np.mean(errors))
 
 
-def planted(options: dict, seeds: int) -> dict[str, list[float]]:
-    """Excess risks of every choice, and of the rank-k fit at the strength that the truth picks ("oracle")."""
+def planted(options: dict, seeds: int) -> tuple[dict[str, list[float]], list[tuple[int, int]]]:
+    """Excess risks of every choice, and of the rank-k fit at the strength that the truth picks ("oracle").
+
+    Also how many of the outliers, and of the other tasks, the default sets apart.
+    """
     risks: dict[str, list[float]] = {"oracle": [], **{name: [] for name in CHOICES}}
+    apart = []
     for seed in range(seeds):
         X, y, truth = make_multitask(own_rows=True, return_truth=True, random_state=seed, **options)
         k = options["n_components"]
@@ -60,8 +64,12 @@ def planted(options: dict, seeds: int) -> dict[str, list[float]]:
         fits = [LowRankRegressor(n_components=k, alpha=alpha, tol=1e-5).fit(X, y) for alpha in strengths]
         risks["oracle"].append(min(excess_risk(fit, truth) for fit in fits))
         for name, choice in CHOICES.items():
-            risks[name].append(excess_risk(LowRankRegressorCV(**choice).fit(X, y), truth))
-    return risks
+            model = LowRankRegressorCV(**choice).fit(X, y)
+            risks[name].append(excess_risk(model, truth))
+            if name == "default":
+                found = set(model.guarded_)
+                apart.append((len(found & set(truth.outliers)), len(found - set(truth.outliers))))
+    return risks, apart
 
 
 def on_products(data: dict, choice: dict) -> tuple[float, float, float]:
@@ -106,10 +114,12 @@ def main(arguments=None) -> None:
     warnings.simplefilter("ignore")
     print(f"{'excess risk (regret)':26s}" + "".join(f"{name:>18s}" for name in ["oracle", *CHOICES]))
     for name in options.names or PLANTED:
-        risks = planted(PLANTED[name], options.seeds)
+        risks, apart = planted(PLANTED[name], options.seeds)
         oracle = np.mean(risks["oracle"])
         cells = [f"{np.mean(values):.3f} ({np.mean(values) / oracle:.2f})" for values in risks.values()]
         print(f"{name:26s}" + "".join(f"{cell:>18s}" for cell in cells), flush=True)
+        outliers, others = np.mean(apart, axis=0)
+        print(f"{'':26s}  set apart by default: {outliers:.1f} outliers, {others:.1f} others", flush=True)
     for data_set, measure in (("school", on_splits), ("computer", on_products)) if options.data else ():
         data = loaded(options.data, data_set)
         for name, choice in CHOICES.items():

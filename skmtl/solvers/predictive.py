@@ -38,8 +38,8 @@ from skmtl.solvers.factor_prior import factor_curvatures, prior_root
 from skmtl.solvers.formulation import Formulation, point_of
 from skmtl.solvers.noise import believed_deviations, count_unit, likelihood_counts, scaled_factors
 from skmtl.solvers.preconditioner import Preconditioner
-from skmtl.solvers.score_grams import KeptGrams
 from skmtl.solvers.relevance import in_scaled_features
+from skmtl.solvers.score_grams import KeptGrams
 from skmtl.solvers.solution import Solution
 from skmtl.solvers.spread import MergedSpread, SharedSpread, Spread
 from skmtl.solvers.task_sums import TaskSums
