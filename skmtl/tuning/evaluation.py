@@ -9,10 +9,11 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
 
 from skmtl.solvers import Solution
+from skmtl.solvers.threads import one_blas_thread
 from skmtl.tasks import TaskData
 from skmtl.tuning.candidates import Candidate
 from skmtl.tuning.folds import Fold, n_kept
@@ -113,10 +114,14 @@ class Evaluation:
 
     def _on_folds(self, candidates: Sequence[Candidate], places: Sequence[int]) -> list[list[Result]]:
         """Results by candidate and fold."""
-        by_fold = Parallel(n_jobs=self.n_jobs, prefer="threads")(
-            delayed(self._on_fold)(place, candidates) for place in places
-        )
+        by_fold = self._in_threads([delayed(self._on_fold)(place, candidates) for place in places])
         return [list(results) for results in zip(*by_fold, strict=True)]
+
+    def _in_threads(self, jobs: Sequence[Any]) -> list[Any]:
+        """Results of all jobs; several at a time leave the BLAS one thread each, or they would wait for one another."""
+        n_workers = min(effective_n_jobs(self.n_jobs), len(jobs))
+        with one_blas_thread(n_workers > 1):
+            return Parallel(n_jobs=n_workers, prefer="threads")(jobs)
 
     def _outcome(self, candidate: Candidate, results: Sequence[Result | None]) -> Outcome:
         left_out = np.nan, np.full(len(self.data.tasks), np.nan), np.nan, np.nan
@@ -200,7 +205,7 @@ class Evaluation:
             self._tidy(fold)
             return result
 
-        return Parallel(n_jobs=self.n_jobs, prefer="threads")(delayed(on_fold)(fold) for fold in self.folds)
+        return self._in_threads([delayed(on_fold)(fold) for fold in self.folds])
 
     def _on_fold(self, place: int, candidates: Sequence[Candidate]) -> list[Result]:
         fold, results = self.folds[place], []
