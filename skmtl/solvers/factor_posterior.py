@@ -56,7 +56,8 @@ class FactorPosterior:
             return values @ (axes.T @ directions) ** 2
         result = np.empty((len(tasks), directions.shape[1]))
         for places, roots in self._roots(tasks):
-            result[places] = np.einsum("tij,tij->tj", turned := roots @ directions, turned)
+            turned = roots @ directions
+            result[places] = np.einsum("tij,tij->tj", turned, turned)
         return result
 
     def mean_covariance(self, factors: NDArray) -> NDArray:
