@@ -178,6 +178,10 @@ class MatrixObservations:
         """``X' values``, shape (n_features, n_tasks * n_outputs)."""
         return X.transposed_times(values.reshape(self.n_rows, -1))
 
+    def at_rows(self, values: NDArray, rows: NDArray) -> NDArray:
+        """Values of all outputs on some of the rows, shape (len(rows), n_tasks * n_outputs)."""
+        return values.reshape(self.n_rows, -1)[rows]
+
     def coefficient_raw(self, X: Any, coef: NDArray) -> NDArray:
         """``X @ coef`` at the observations, for coef of shape (n_features, n_tasks * n_outputs)."""
         raw = X.times(coef)
@@ -319,6 +323,14 @@ class ListedObservations:
                 dense[self.rows[part], self.tasks[part] - tasks.start] = v[part]
                 sums[:, tasks, output] = X.transposed_times(dense)
         return sums.reshape(X.shape[1], -1)
+
+    def at_rows(self, values: NDArray, rows: NDArray) -> NDArray:
+        place = np.full(self.n_rows, -1, dtype=self.rows.dtype)
+        place[rows] = np.arange(len(rows))
+        here = np.flatnonzero(place[self.rows] >= 0)
+        cells = np.zeros((len(rows), self.n_tasks, self.n_outputs))
+        cells[place[self.rows[here]], self.tasks[here]] = values[here].reshape(len(here), self.n_outputs)
+        return cells.reshape(len(rows), -1)
 
     def coefficient_raw(self, X: Any, coef: NDArray) -> NDArray:
         by_output = coef.reshape(X.shape[1], self.n_tasks, self.n_outputs)

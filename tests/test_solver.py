@@ -3,8 +3,14 @@
 import numpy as np
 import pytest
 from problems import KINDS, LAYOUTS, convex_optimum, make_data, objective
+from scipy import sparse
 
-from skmtl.solvers import fit_factors, solve
+from skmtl.observations import ListedObservations, MatrixObservations
+from skmtl.penalties import Penalties
+from skmtl.solvers import Strengths, fit_factors, fit_jointly, solve
+from skmtl.solvers.build import make_blocks, make_problem
+from skmtl.solvers.start import sketches_gradient
+from skmtl.tasks import Task, TaskData
 
 PARTS = [{}, {"alpha_common": 0.3}, {"alpha_own": 0.4}, {"alpha_common": 0.3, "alpha_own": 0.4}]
 PART_NAMES = ["shared", "common", "own", "common+own"]
@@ -204,3 +210,28 @@ def test_separable_classes_and_a_single_row():
     solution = fit(replace(regression, y=y), scale_targets="std")
     raw = regression.X @ solution.coef + solution.intercept
     np.testing.assert_allclose(raw[0, 2], y[0, 2], rtol=0.5)
+
+
+def test_start_from_part_of_the_gradient_leads_to_the_same_model():
+    # Large sparse X: the first basis comes from a few combinations of outputs, which a sample of the rows names.
+    rng = np.random.RandomState(0)
+    n, d, n_tasks, k = 20000, 300, 20, 2
+    X = sparse.random(n, d, 0.03, format="csr", random_state=rng, data_rvs=rng.standard_normal)
+    raw = X @ (rng.standard_normal((d, k)) @ rng.standard_normal((k, n_tasks)))
+    y = (rng.uniform(size=raw.shape) < 1 / (1 + np.exp(-raw))).astype(float)
+    y[rng.uniform(size=y.shape) < 0.5] = np.nan
+    data = TaskData(X, tuple(Task(t, "binary", np.array([0, 1])) for t in range(n_tasks)), y)
+    quick = fit_jointly(data, Strengths(0.05), n_components=k, tol=1e-8)
+    assert sketches_gradient(make_problem(data, make_blocks(data, None)[0], Penalties(0.05), True), k)
+    np.testing.assert_allclose(quick.objective, fit(data, alpha=0.05, n_components=k).objective, rtol=1e-7)
+
+
+@pytest.mark.parametrize("observations", ["matrix", "listed"])
+def test_values_at_some_rows(observations):
+    cells = np.array([[1.0, 0.0], [2.0, 3.0], [0.0, 4.0]])
+    if observations == "matrix":
+        found = MatrixObservations(3, 2).at_rows(cells, np.array([1, 2]))
+    else:
+        listed = ListedObservations(3, np.array([0, 1, 1, 2]), np.array([0, 2, 4]))
+        found = listed.at_rows(np.array([1.0, 2.0, 3.0, 4.0]), np.array([1, 2]))
+    np.testing.assert_array_equal(found, cells[1:])

@@ -30,17 +30,17 @@ from skmtl.solvers.preconditioner import Preconditioner
 from skmtl.solvers.proximal import is_affordable, minimise_trace_norm
 from skmtl.solvers.solution import Convergence, Solution
 from skmtl.solvers.start import (
+    WEAKEST,
     curvature_preconditioner,
+    leading_gradient,
     null_point,
     random_basis,
+    sketches_gradient,
     spectral_basis,
     with_free_columns,
 )
 from skmtl.solvers.threads import has_narrow_set_up, has_narrow_steps, one_blas_thread
 from skmtl.tasks import TaskData
-
-#: Smallest strength, as a share of the gradient at the null model.
-_WEAKEST = 1e-11
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class Prepared:
     Attributes
     ----------
     formulation : Formulation
-    gradient : ndarray of shape (n_features, n_outputs)
-        Of the loss in W at the null model.
+    gradient : ndarray of shape (n_features, n_outputs), or (n_features, some columns)
+        Of the loss in W at the null model; of a sparse X perhaps its `leading_gradient` only.
     null : Point
         The model with intercepts only.
     curvature : Preconditioner, optional
@@ -76,11 +76,20 @@ class Prepared:
         return spectral_norm(self.gradient)
 
 
-def prepare(formulation: Formulation) -> Prepared:
-    """The passes over the data that precede the first step, done once for any number of fits."""
-    null = null_point(formulation.problem)
-    gradient = formulation.problem.coefficient_gradient(null.slopes)
-    return Prepared(formulation, gradient, replace(null, slopes=[]))
+def prepare(formulation: Formulation, n_components: int | None = None) -> Prepared:
+    """The passes over the data that precede the first step, done once for any number of fits.
+
+    With `n_components` for fits of this rank only, which may need less of the gradient.
+    """
+    problem = formulation.problem
+    null = null_point(problem)
+    curvature = None
+    if n_components is not None and sketches_gradient(problem, n_components):
+        curvature = curvature_preconditioner(problem, null)
+        gradient = leading_gradient(problem, null.slopes, curvature, n_components)
+    else:
+        gradient = problem.coefficient_gradient(null.slopes)
+    return Prepared(formulation, gradient, replace(null, slopes=[]), curvature)
 
 
 def solve(
@@ -179,7 +188,7 @@ def _begin(
 ) -> _Begun:
     problem = prepared.formulation.problem
     # A strength below rounding is as good as none, and leaves the systems of the factor step solvable.
-    floor = _WEAKEST * float(np.linalg.norm(prepared.gradient))
+    floor = WEAKEST * float(np.linalg.norm(prepared.gradient))
     common = np.inf if alpha_common is None else alpha_common
     problem = replace(problem, penalties=replace(problem.penalties, shared=max(alpha, floor), common=common))
     formulation = replace(prepared.formulation, problem=problem)
@@ -201,6 +210,8 @@ def _begin(
     if convex is None:
         rng = np.random.RandomState(0) if random_state is None else random_state
         _ = prepared.preconditioner  # a product with all of X, unlike what follows
+        if null is not prepared.null:
+            prepared.null.states = None
         with one_blas_thread():
             bases = _bases(formulation, prepared, settings, n_init, rng, start)
         starts = [partial(with_free_columns, problem, null, basis) for basis in bases]

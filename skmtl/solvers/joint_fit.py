@@ -225,7 +225,7 @@ class _Solver:
         formulation = formulate(
             self.data, alpha, alpha_common, alpha_own, self.fit_intercept, scale_targets, self.moments
         )
-        prepared = prepare(formulation)
+        prepared = prepare(formulation, options["n_components"])
         solution = solve_prepared(prepared, alpha=alpha, alpha_common=alpha_common, **options)
         penalties = self.strengths.penalties
         if alpha_own is not None:

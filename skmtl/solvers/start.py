@@ -8,17 +8,24 @@ it is often the answer, everywhere else a start far better than a random one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skmtl.matrix import FeatureMatrix
 from skmtl.objective import Problem
 from skmtl.penalties import leading_left_vectors
 from skmtl.solvers.basis_step import Point
 from skmtl.solvers.preconditioner import Preconditioner, make_preconditioner
 from skmtl.solvers.task_models import LossState
 
+#: Smallest strength, as a share of the gradient at the null model.
+WEAKEST = 1e-11
+#: Combinations of outputs that are tried beyond the components, what share of the rows tells which, and how few of
+#: them do not: a sample twice as noisy as the data already names nearly the same.
+_EXTRA_COLUMNS, _SAMPLED_SHARE, _LEAST_SAMPLE = 5, 0.1, 2000
 #: Doubles that the factor step's systems may hold, own parts included.
 _MAX_OWN_ELEMENTS = 1 << 24
 
@@ -82,6 +89,40 @@ def curvature_preconditioner(problem: Problem, point: Point) -> Preconditioner:
     between = None if problem.between is None else problem.between / problem.n_outputs
     tells_noise = any(block.loss.is_quadratic for block in problem.blocks)
     return make_preconditioner(problem.X, row_weights / problem.n_outputs, between, tells_noise=tells_noise)
+
+
+def sketches_gradient(problem: Problem, n_components: int) -> bool:
+    """Whether the gradient of all outputs, some fifth of a fit to sparse X, costs more than `leading_gradient`."""
+    n_columns = n_components + _EXTRA_COLUMNS
+    enough_rows = _SAMPLED_SHARE * problem.X.shape[0] >= _LEAST_SAMPLE
+    return problem.X.is_sparse and enough_rows and 2 * n_columns <= min(problem.n_outputs, problem.X.shape[1])
+
+
+def leading_gradient(
+    problem: Problem, slopes: Sequence[NDArray], preconditioner: Preconditioner, n_components: int
+) -> NDArray:
+    """The gradient in few combinations of the outputs, which its leading left singular vectors are sought among.
+
+    Those are the leading right singular vectors of the whitened gradient on a sample of rows; one product with all
+    rows is then a step of subspace iteration (Halko et al. 2011, doi:10.1137/090771806).
+
+    Returns
+    -------
+    gradient : ndarray of shape (n_features, n_components and a few more)
+    """
+    X = problem.X
+    # A fixed seed: the start changes the path to the optimum, not the optimum.
+    rng = np.random.default_rng(0)
+    rows = np.sort(rng.choice(X.shape[0], int(_SAMPLED_SHARE * X.shape[0]), replace=False))
+    sampled = [
+        block.observations.at_rows(slope, rows) * block.output_scale.T
+        for block, slope in zip(problem.blocks, slopes, strict=True)
+    ]
+    gradient = FeatureMatrix(X.X[rows], X.centre).transposed_times(np.concatenate(sampled, axis=1))
+    ridge = max(problem.penalties.reference, WEAKEST * float(np.linalg.norm(gradient)))
+    whitened = preconditioner.inverse_root(gradient, ridge)
+    outputs = np.linalg.eigh(whitened.T @ whitened)[1][:, -(n_components + _EXTRA_COLUMNS) :]
+    return problem.basis_gradient(slopes, outputs)
 
 
 def spectral_basis(gradient: NDArray, preconditioner: Preconditioner, ridge: float, n_components: int) -> NDArray:
