@@ -38,6 +38,8 @@ _MAX_SHARE = 0.99
 _ROUNDING = 1e-12
 #: Tables of fewer elements are copied as they are centred, which costs nothing there and keeps all digits.
 _COPIED_ELEMENTS = 1 << 20
+#: Doubles of centred rows that are made at a time.
+_CACHED_ELEMENTS = 1 << 16
 #: Observations per feature, on average over the tasks, from which moments of every task pay.
 LONG = 1.3
 #: Widest sparse X whose dense Gram matrix is formed.
@@ -269,36 +271,37 @@ def compress_labelled(data: TaskData, block: Block, penalties: Penalties, fit_in
     # Weights that are all alike can wait until there are fewer rows.
     unit, roots = (float(np.sqrt(weights)), None) if not weights.ndim else (1.0, np.sqrt(weights))
     constant, between = 0.0, None
+    centres, means = np.zeros((n_tasks, n_features)), np.zeros(n_tasks)
     if fit_intercept:
         weighted_X, weighted_y = (X, y) if roots is None else (X * weights[:, np.newaxis], y * weights)
         totals = np.diff(offsets).astype(float) if roots is None else np.add.reduceat(weights, offsets[:-1])
         centres = np.add.reduceat(weighted_X, offsets[:-1], axis=0, dtype=float) / totals[:, np.newaxis]
         means = np.add.reduceat(weighted_y, offsets[:-1]) / totals
-        rows, targets = np.repeat(centres, np.diff(offsets), axis=0), y - means[observations.tasks]
-        np.subtract(X, rows, out=rows)
         if not penalties.has_own:
             spread = centres - totals @ centres / totals.sum()
             between = (spread * (unit**2 * totals)[:, np.newaxis]).T @ spread
-    else:
-        centres, means = np.zeros((1, n_features)), np.zeros(n_tasks)
-        rows, targets = X.astype(float, copy=False), y
+    targets = y - means[observations.tasks]
     if roots is not None:
-        rows, targets = rows * roots[:, np.newaxis], targets * roots
+        targets *= roots
     if is_long(data):
-        grams, moments = _task_moments(rows, targets, offsets)
+        grams, moments = _task_moments(X, targets, offsets, centres, roots)
         squares = unit**2 * np.add.reduceat(targets**2, offsets[:-1])
         small_rows, small_targets = factor_moments(unit**2 * grams, unit**2 * moments[:, :, np.newaxis])
         constant = 0.5 * float(np.sum(np.maximum(squares - np.sum(small_targets**2, axis=(1, 2)), 0.0)))
         rows, targets = small_rows.reshape(-1, n_features), small_targets.ravel()
         offsets = np.arange(n_tasks + 1) * n_features
-    elif unit != 1.0:
-        rows, targets = unit * rows, unit * targets
+    else:
+        rows = X - np.repeat(centres, np.diff(offsets), axis=0)
+        if roots is not None:
+            rows *= roots[:, np.newaxis]
+        elif unit != 1.0:
+            rows, targets = unit * rows, unit * targets
     if penalties.has_own:
         rows, targets = whiten(rows, targets, offsets, np.broadcast_to(penalties.own, n_tasks))
     listed = ListedObservations(len(rows), np.arange(len(rows)), offsets)
     compressed = replace(block, observations=listed, y=targets, weights=1.0)
     problem = Problem(FeatureMatrix(rows), (compressed,), replace(penalties, own=np.inf), False, constant, between)
-    return Compressed(problem, lambda W: means - np.einsum("td,dt->t", np.broadcast_to(centres, W.T.shape), W))
+    return Compressed(problem, lambda W: means - np.einsum("td,dt->t", centres, W))
 
 
 def _moments(data: TaskData, centre: NDArray, target_means: NDArray, row_weights: NDArray | None):
@@ -326,19 +329,27 @@ def _moments(data: TaskData, centre: NDArray, target_means: NDArray, row_weights
     return gram, moments, squares
 
 
-def _task_moments(rows: NDArray, targets: NDArray, offsets: NDArray) -> tuple[NDArray, NDArray]:
-    """``X_t'X_t`` (n_tasks, d, d) and ``X_t'y_t`` (n_tasks, d); one BLAS call per task, once per fit."""
-    n_tasks, n_features = len(offsets) - 1, rows.shape[1]
-    if np.ptp(np.diff(offsets)) == 0:
-        tables = rows.reshape(n_tasks, -1, n_features)
-        turned = np.swapaxes(tables, 1, 2)
-        return turned @ tables, (turned @ targets.reshape(n_tasks, -1, 1))[:, :, 0]
+def _task_moments(
+    X: NDArray, targets: NDArray, offsets: NDArray, centres: NDArray, roots: NDArray | None
+) -> tuple[NDArray, NDArray]:
+    """``X_t'X_t`` (n_tasks, d, d) and ``X_t'y_t`` (n_tasks, d) of rows about the centres, times the roots.
+
+    Tasks of one length are worked on together as far as the cache holds them; centred rows are not kept.
+    """
+    n_tasks, n_features = centres.shape
     grams = np.empty((n_tasks, n_features, n_features))
     moments = np.empty((n_tasks, n_features))
-    for t in range(n_tasks):
-        part = rows[offsets[t] : offsets[t + 1]]
-        np.matmul(part.T, part, out=grams[t])
-        np.matmul(part.T, targets[offsets[t] : offsets[t + 1]], out=moments[t])
+    lengths = np.diff(offsets)
+    step = max(1, _CACHED_ELEMENTS // (int(lengths[0]) * n_features)) if np.ptp(lengths) == 0 else 1
+    for first in range(0, n_tasks, step):
+        tasks = slice(first, min(first + step, n_tasks))
+        part, count = slice(offsets[tasks.start], offsets[tasks.stop]), tasks.stop - tasks.start
+        tables = X[part].reshape(count, -1, n_features) - centres[tasks, np.newaxis]
+        if roots is not None:
+            tables *= roots[part].reshape(count, -1, 1)
+        turned = np.swapaxes(tables, 1, 2)
+        np.matmul(turned, tables, out=grams[tasks])
+        moments[tasks] = (turned @ targets[part].reshape(count, -1, 1))[:, :, 0]
     return grams, moments
 
 
