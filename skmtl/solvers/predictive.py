@@ -42,6 +42,7 @@ from skmtl.solvers.score_grams import KeptGrams
 from skmtl.solvers.solution import Solution
 from skmtl.solvers.spread import MergedSpread, SharedSpread, Spread
 from skmtl.solvers.task_sums import TaskSums
+from skmtl.solvers.threads import one_blas_thread
 from skmtl.tasks import TaskData
 
 #: Of the ridge on the basis, relative to the largest curvature: without any, unseen directions would be NaN.
@@ -140,10 +141,11 @@ def standard_deviations(solution: Solution, X: Any, tasks: NDArray) -> NDArray:
         solution = replace(solution, basis=solution.basis / scales[:, np.newaxis], feature_scale=None)
     variances = np.empty((X.shape[0], len(tasks)))
     is_known = tasks >= 0
-    if is_known.any():
-        variances[:, is_known] = _variances_of_fitted(solution, spread, X, tasks[is_known])
-    if not is_known.all():
-        variances[:, ~is_known] = _variances_of_new(solution, spread, X)[:, np.newaxis]
+    with one_blas_thread():  # the systems of many tasks are small
+        if is_known.any():
+            variances[:, is_known] = _variances_of_fitted(solution, spread, X, tasks[is_known])
+        if not is_known.all():
+            variances[:, ~is_known] = _variances_of_new(solution, spread, X)[:, np.newaxis]
     return np.sqrt(np.maximum(variances, 0.0))
 
 
