@@ -43,6 +43,7 @@ from skmtl.solvers.score_grams import KeptGrams
 from skmtl.solvers.solution import Solution
 from skmtl.solvers.spread import MergedSpread, SharedSpread, Spread
 from skmtl.solvers.task_sums import TaskSums
+from skmtl.solvers.threads import one_blas_thread
 from skmtl.tasks import TaskData
 
 #: Of the ridge on the basis, relative to the largest curvature: without any, unseen directions would be NaN.
@@ -141,10 +142,11 @@ def standard_deviations(solution: Solution, X: Any, tasks: NDArray) -> NDArray:
         solution = in_scaled_features(solution, scales)
     variances = np.empty((X.shape[0], len(tasks)))
     is_known = tasks >= 0
-    if is_known.any():
-        variances[:, is_known] = _variances_of_fitted(solution, spread, X, tasks[is_known])
-    if not is_known.all():
-        variances[:, ~is_known] = _variances_of_new(solution, spread, X)[:, np.newaxis]
+    with one_blas_thread():  # the systems of many tasks are small
+        if is_known.any():
+            variances[:, is_known] = _variances_of_fitted(solution, spread, X, tasks[is_known])
+        if not is_known.all():
+            variances[:, ~is_known] = _variances_of_new(solution, spread, X)[:, np.newaxis]
     return np.sqrt(np.maximum(variances, 0.0))
 
 

@@ -61,7 +61,8 @@ class KeptGrams:
         if self.shared is not None:
             values = np.maximum(np.linalg.eigvalsh(self.shared), 0.0) * weights[:, np.newaxis]
             return np.sum(values / (values + ridge), axis=1)
-        return _freedom(self.batches(np.arange(len(weights))), weights, ridge)
+        with one_blas_thread():
+            return _freedom(self.batches(np.arange(len(weights))), weights, ridge)
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,8 @@ class KeptScores:
         if not np.isfinite(alpha):
             return np.zeros(len(weights))
         ridge = max(alpha, _least(self.traces * weights))
-        return _freedom(self._smaller(), weights, ridge)
+        with one_blas_thread():
+            return _freedom(self._smaller(), weights, ridge)
 
     def _smaller(self) -> Iterator[tuple[NDArray, NDArray]]:
         """Gram matrices of all tasks, of their rows or columns, whichever are fewer."""
@@ -155,16 +157,15 @@ def is_less_than_grams(n_rows: int, n_observations: int, n_tasks: int, k: int) -
 
 def inverse_roots(systems: NDArray, least: NDArray) -> NDArray:
     """T with ``T'T = systems^-1`` for positive definite systems (m, s, s), eigenvalues of at least `least` (m,)."""
-    with one_blas_thread():
-        try:
-            roots = np.linalg.cholesky(systems)
-        except np.linalg.LinAlgError:  # `least` drowns in rounding
-            values, vectors = np.linalg.eigh(systems)
-            return np.swapaxes(vectors / np.sqrt(np.maximum(values, least[:, np.newaxis]))[:, np.newaxis], 1, 2)
-        for root in roots:
-            # Transposed, a triangle in the order of LAPACK, which is inverted where it stands.
-            root[...] = dtrtri(root.T, overwrite_c=True)[0].T
-        return roots
+    try:
+        roots = np.linalg.cholesky(systems)
+    except np.linalg.LinAlgError:  # `least` drowns in rounding
+        values, vectors = np.linalg.eigh(systems)
+        return np.swapaxes(vectors / np.sqrt(np.maximum(values, least[:, np.newaxis]))[:, np.newaxis], 1, 2)
+    for root in roots:
+        # Transposed, a triangle in the order of LAPACK, which is inverted where it stands.
+        root[...] = dtrtri(root.T, overwrite_c=True)[0].T
+    return roots
 
 
 def _least(traces: NDArray) -> float:
