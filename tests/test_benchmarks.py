@@ -10,8 +10,10 @@ import pytest
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression, Ridge
 
-ROOMS = ("clock", "goals", "measure", "ours", "peers", "problems", "run", "baselines.fista")
-clock, goals, measure, ours, peers, problems, run, fista = (pytest.importorskip(f"benchmarks.{room}") for room in ROOMS)
+ROOMS = ("clock", "cost", "goals", "measure", "ours", "peers", "problems", "run", "baselines.fista")
+clock, cost, goals, measure, ours, peers, problems, run, fista = (
+    pytest.importorskip(f"benchmarks.{room}") for room in ROOMS
+)
 
 SAME = [name for name, method in peers.METHODS.items() if method.minimises == "same" and name != "skmtl"]
 MAKE = problems.make
@@ -200,3 +202,11 @@ def test_help_says_how_to_read_the_table_and_names_problems_and_methods(capsys):
     assert "How to read it" in printed
     assert "gaps-2%" in printed
     assert "joint L-BFGS" in printed
+
+
+@pytest.mark.slow
+def test_a_tuned_fit_costs_more_than_one_fit_and_less_than_one_for_every_candidate_and_fold():
+    whole, fits, candidates, folds, jobs = cost.measure("own rows, 60 x 40", seed=0)
+    assert 0 < whole < 60
+    assert 1 < fits < 5 * candidates
+    assert min(folds, jobs) > 0
