@@ -23,9 +23,9 @@ from scipy import sparse
 
 from skmtl.matrix import row_chunks, times_narrow, transposed_times_narrow
 
-#: From this share of observed cells on, a product with every task on every row is the cheaper one: of sparse X,
-#: whose rows are slow to pick, and of dense X.
-_SHARE_FOR_ALL = {True: 0.01, False: 0.01}
+#: From this share of observed cells on, a product with every task on every row is the cheaper one, of sparse X, whose
+#: rows are slow to pick, and of dense X.
+_SHARE_FOR_ALL = 0.01
 #: Tasks that such a product is made for at a time.
 _TASKS_AT_ONCE = 10
 #: From so many observations per task on, tasks are worked on one by one: each fills the cache by itself.
@@ -303,9 +303,10 @@ class ListedObservations:
             for output, v in enumerate(self._outputs(values))
         )
 
-    def _is_dense(self, X: Any) -> bool:
+    @property
+    def _is_dense(self) -> bool:
         """Whether so many cells are observed that products with every task on every row pay."""
-        return not self.rows_in_order and len(self.rows) >= _SHARE_FOR_ALL[X.is_sparse] * self.n_rows * self.n_tasks
+        return not self.rows_in_order and len(self.rows) >= _SHARE_FOR_ALL * self.n_rows * self.n_tasks
 
     def feature_sums(self, values: NDArray, X: Any) -> NDArray:
         sums = np.empty((X.shape[1], self.n_tasks, self.n_outputs))
@@ -313,7 +314,7 @@ class ListedObservations:
             if self.rows_in_order and self._are_equally_long and X.can_be_cut:
                 sums[:, :, output] = X.table_sums(v.reshape(self.n_tasks, -1))
                 continue
-            if not (X.is_sparse and self._is_dense(X)):
+            if not (X.is_sparse and self._is_dense):
                 sums[:, :, output] = X.transposed_times(self._matrix(v).T)
                 continue
             # Products of two sparse matrices are slow, a dense right side is filled for a few tasks at a time.
@@ -340,7 +341,7 @@ class ListedObservations:
             if self.rows_in_order and self._are_equally_long and X.can_be_cut:
                 raw[:, output] = X.table_products(columns)
                 continue
-            if not self._is_dense(X):
+            if not self._is_dense:
                 raw[:, output] = X.row_products(self.rows, columns, self.tasks)
                 continue
             if X.is_sparse:
