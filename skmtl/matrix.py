@@ -15,16 +15,28 @@ from scipy import sparse
 
 #: Rows that are worked on at a time where a pass would otherwise need a copy of X.
 _CHUNK_ELEMENTS = 1 << 18
+#: A sum over fewer elements than this takes less time than to wake the threads of the BLAS.
+_LARGE = 1 << 21
 #: From this many columns of a table on, its product with few columns is worth two transposed copies of these.
 _WIDE = 128
-#: Columns that a sparse X is multiplied with at a time: more of them no longer stay in the cache.
-_SPARSE_COLUMNS = 10
+#: Elements of the narrow side that a sparse X reaches into at random: more of them no longer stay in the cache.
+_CACHED_ELEMENTS = 1 << 19
 
 
 def row_chunks(n_rows: int, n_columns: int) -> list[slice]:
     """Slices of rows that hold about 2 MB of doubles each, so that a chunk stays in the cache."""
     step = max(64, _CHUNK_ELEMENTS // max(n_columns, 1))
     return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
+
+
+def sum_of_squares(values: NDArray) -> float:
+    """Of all values, in one pass without a copy: a number only where all of them are numbers."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if values.flags.forc and values.size >= _LARGE:
+            flat = values.ravel(order="K")
+            return float(flat @ flat)
+        axes = "ij"[: values.ndim]
+        return float(np.einsum(f"{axes},{axes}->", values, values))
 
 
 def column_means(X, row_weights: NDArray | None = None) -> NDArray:
@@ -74,13 +86,17 @@ def transposed_times_narrow(table: NDArray, columns: NDArray) -> NDArray:
     return np.ascontiguousarray((columns.T @ table).T)
 
 
-def _in_narrow_parts(matrix, columns: NDArray) -> NDArray:
-    """``matrix @ columns`` for a sparse matrix, a few columns at a time."""
-    if columns.shape[1] <= _SPARSE_COLUMNS:
+def _in_narrow_parts(matrix, columns: NDArray, n_features: int) -> NDArray:
+    """``matrix @ columns`` for a sparse matrix, a few columns at a time.
+
+    It is X or its transpose, so that the side which is read or written at random has `n_features` rows.
+    """
+    n_parts = -(-columns.shape[1] // max(_CACHED_ELEMENTS // n_features, 4))
+    if n_parts <= 1:
         return matrix @ columns
     result = np.empty((matrix.shape[0], columns.shape[1]))
-    for start in range(0, columns.shape[1], _SPARSE_COLUMNS):
-        part = slice(start, start + _SPARSE_COLUMNS)
+    bounds = np.linspace(0, columns.shape[1], n_parts + 1).astype(int)
+    for part in map(slice, bounds[:-1], bounds[1:]):
         result[:, part] = matrix @ np.ascontiguousarray(columns[:, part])
     return result
 
@@ -116,7 +132,9 @@ class FeatureMatrix:
             for rows in row_chunks(*self.shape):
                 result[rows] = times_narrow(self.X[rows].astype(np.float64), columns)
         else:
-            result = _in_narrow_parts(self.X, columns) if self.is_sparse else times_narrow(self.X, columns)
+            result = (
+                _in_narrow_parts(self.X, columns, self.shape[1]) if self.is_sparse else times_narrow(self.X, columns)
+            )
         if self.centre is not None:
             result -= self.centre @ columns
         return result
@@ -138,7 +156,11 @@ class FeatureMatrix:
             for rows in row_chunks(*self.shape):
                 result += self.X[rows].astype(np.float64).T @ columns[rows]
         elif is_narrow:
-            result = _in_narrow_parts(self.X.T, columns) if self.is_sparse else transposed_times_narrow(self.X, columns)
+            result = (
+                _in_narrow_parts(self.X.T, columns, self.shape[1])
+                if self.is_sparse
+                else transposed_times_narrow(self.X, columns)
+            )
         else:
             result = self.X.T @ columns
         if not isinstance(result, np.ndarray):  # sparse columns under a sparse X

@@ -6,6 +6,7 @@ turned into a `TaskData` by :mod:`skmtl.inputs`; nothing after that asks where i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+
+from skmtl.matrix import sum_of_squares
 
 #: What a task may be.
 KINDS = ("regression", "binary", "multiclass", "count")
@@ -84,7 +87,7 @@ class TaskData:
     @cached_property
     def is_complete(self) -> bool:
         """Whether no target is missing."""
-        return not np.isnan(self.y).any()
+        return math.isfinite(sum_of_squares(self.y)) or not np.isnan(self.y).any()
 
     @property
     def weight_of_tasks(self) -> NDArray:

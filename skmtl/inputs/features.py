@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,11 @@ from scipy import sparse
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
+from skmtl.inputs.magnitude import has_safe_squares, largest_magnitude, refuse_overflow
 from skmtl.targets import is_missing, listed
 
 #: float32 stays float32; every other dtype becomes float64. Sparse formats become CSR, never dense.
 ACCEPTED: dict[str, Any] = {"accept_sparse": "csr", "dtype": (np.float64, np.float32)}
-
-#: Sum of squares whose square is still a number.
-_MOST_SQUARES = 1e150
 
 
 def is_dict_of_tables(X: Any) -> bool:
@@ -29,7 +28,7 @@ def read_features(estimator: Any, X: Any, *, reset: bool) -> Any:
     """One X for all tasks, checked; `n_features_in_` and `feature_names_in_` are set or compared."""
     refuse_duplicate_names(X)
     try:
-        return validate_data(estimator, X, reset=reset, **ACCEPTED)
+        return _checked(X, partial(validate_data, estimator, reset=reset), reset)
     except ValueError as error:
         raise _with_advice(error, estimator) from None
 
@@ -61,7 +60,7 @@ def stack_features(estimator: Any, tables: Mapping[Hashable, Any], *, reset: boo
     some_sparse = any(not isinstance(part, np.ndarray) for part in parts)
     stacked = sparse.vstack(parts, format="csr") if some_sparse else np.concatenate(parts)
     try:
-        return check_array(stacked, estimator=estimator, input_name="X", **ACCEPTED), sizes
+        return _checked(stacked, partial(check_array, estimator=estimator, input_name="X"), reset), sizes
     except ValueError as error:
         raise _with_advice(error, estimator, names, parts) from None
 
@@ -78,7 +77,7 @@ def split_task_column(estimator: Any, X: Any, task_col: Any, *, reset: bool) -> 
     others = np.delete(np.arange(X.shape[1]), position)
     features = X[:, others] if columns is None else X[[columns[j] for j in others]]
     try:
-        features = check_array(features, estimator=estimator, input_name="X", **ACCEPTED)
+        features = _checked(features, partial(check_array, estimator=estimator, input_name="X"), reset)
     except ValueError as error:
         raise _with_advice(error, estimator) from None
     return _labels(X, position, task_col), features
@@ -110,21 +109,15 @@ def refuse_duplicate_names(table: Any, what: str = "X") -> None:
         raise ValueError(f"{what} has duplicate column names: {listed(twice)}; every column needs a name of its own.")
 
 
-def refuse_overflow(table: Any, what: str) -> None:
-    """ValueError where squares of squares would overflow: second moments and their norms are such."""
-    values = table.data if sparse.issparse(table) else table
-    if values.dtype != np.float64 or not values.size:
-        return  # float32 has no values of that size
-    # One pass without a copy; where it gives NaN there are gaps.
-    axes = "ij"[: values.ndim]
-    squares = float(np.einsum(f"{axes},{axes}->", values, values))
-    if not squares <= _MOST_SQUARES:
-        largest = float(np.nanmax(np.abs(values)))
-        if largest > np.sqrt(_MOST_SQUARES):
-            raise ValueError(
-                f"{what} holds values as large as {largest:.3g}, whose squares overflow in sums; divide its columns by "
-                "their largest absolute values first, for X by sklearn.preprocessing.MaxAbsScaler."
-            )
+def _checked(X: Any, check: Callable[..., Any], reset: bool) -> Any:
+    """What `check`, of scikit-learn, makes of X; it does not look again for what a faster pass has not found."""
+    is_safe = isinstance(X, np.ndarray) and has_safe_squares(X)
+    table = check(X, ensure_all_finite=not is_safe, **ACCEPTED)
+    if reset and not is_safe:
+        values = table.data if sparse.issparse(table) else table
+        if values.dtype == np.float64 and values.size and not has_safe_squares(values):
+            refuse_overflow(largest_magnitude(values), "X")
+    return table
 
 
 def _column_names(table: Any) -> list | None:

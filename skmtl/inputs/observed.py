@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmtl.inputs.columns import as_array, read_column
+from skmtl.inputs.magnitude import has_safe_squares, largest_magnitude, refuse_overflow
 
 
 @dataclass(frozen=True)
@@ -136,20 +137,19 @@ def observed_long(y: Any, names: tuple[Hashable, ...], task_of_row: NDArray) -> 
 
 
 def _checked(observed: Observed) -> Observed:
-    """The same; ValueError that names the first task whose targets hold infinity."""
+    """The same; ValueError that names the first task whose targets hold infinity, or where squares overflow."""
     values = observed.values
-    # A sum is one read without a temporary; only when it is not finite is a closer look needed.
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(values.sum()):
-            return observed
-    infinite = np.isinf(values)
-    if infinite.any():
-        first = np.argwhere(infinite)[0]
+    if not values.size or has_safe_squares(values):
+        return observed
+    largest = largest_magnitude(values)
+    if np.isinf(largest):
+        first = np.argwhere(np.isinf(values))[0]
         task = first[1] if observed.task_of_row is None else observed.task_of_row[first[0]]
         raise ValueError(
             f"The targets of task {observed.names[task]!r} contain infinity; a target is a "
             "finite number, or NaN where it is missing."
         )
+    refuse_overflow(largest, "y")
     return observed
 
 

@@ -10,7 +10,6 @@ from skmtl.inputs.columns import as_array
 from skmtl.inputs.features import (
     is_dict_of_tables,
     read_features,
-    refuse_overflow,
     split_task_column,
     stack_features,
     task_positions,
@@ -70,10 +69,8 @@ def as_task_data(
         Naming the task, what was given and what is allowed.
     """
     form, features, observed, weights = _read(estimator, X, y, sample_weight, task_col, reset)
-    refuse_overflow(features, "X")
     features, observed, weights, rows = drop_unobserved(features, observed, weights)
     tasks, targets = encode(observed, rules)
-    refuse_overflow(observed.values, "y")
     task_of_row = observed.task_of_row
     weights = class_weights(class_weight, tasks, targets, task_of_row, weights)
     factors = task_weights(task_weight, tasks, targets, task_of_row, weights)

@@ -285,8 +285,10 @@ def compress_labelled(data: TaskData, block: Block, penalties: Penalties, fit_in
         targets *= roots
     if is_long(data):
         grams, moments = _task_moments(X, targets, offsets, centres, roots)
+        grams *= unit**2
         squares = unit**2 * np.add.reduceat(targets**2, offsets[:-1])
-        small_rows, small_targets = factor_moments(unit**2 * grams, unit**2 * moments[:, :, np.newaxis])
+        small_rows, small_targets = factor_moments(grams, unit**2 * moments[:, :, np.newaxis])
+        del grams  # as large as the rows
         constant = 0.5 * float(np.sum(np.maximum(squares - np.sum(small_targets**2, axis=(1, 2)), 0.0)))
         rows, targets = small_rows.reshape(-1, n_features), small_targets.ravel()
         offsets = np.arange(n_tasks + 1) * n_features
@@ -362,7 +364,8 @@ def factor_moments(grams: NDArray, moments: NDArray) -> tuple[NDArray, NDArray]:
     """
     scale = np.sqrt(np.einsum("tii->ti", grams))
     scale = np.where(scale > 0, scale, 1.0)
-    correlations = grams / scale[:, :, np.newaxis] / scale[:, np.newaxis]
+    correlations = grams / scale[:, :, np.newaxis]
+    correlations /= scale[:, np.newaxis]
     diagonal = np.einsum("tii->ti", correlations)
     diagonal[...] = np.where(diagonal > 0, diagonal, 1.0) + _JITTER * grams.shape[1]
     right = moments / scale[:, :, np.newaxis]
@@ -380,7 +383,8 @@ def factor_moments(grams: NDArray, moments: NDArray) -> tuple[NDArray, NDArray]:
             targets = solve_triangular(lower[0], right[0], lower=True)[np.newaxis]
         else:
             targets = np.linalg.solve(lower, right)
-        rows = np.swapaxes(lower, 1, 2) * scale[:, np.newaxis]
+        lower *= scale[:, :, np.newaxis]
+        rows = np.swapaxes(lower, 1, 2)
     # A constant column has been given a unit diagonal; its row must not reach the data.
     rows *= (np.einsum("tii->ti", grams) > 0)[:, np.newaxis]
     return rows, targets
