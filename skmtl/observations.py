@@ -13,7 +13,7 @@ observation, with a last axis of length n_outputs where n_outputs > 1.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cache, cached_property
+from functools import cache, cached_property, reduce
 from itertools import pairwise
 from typing import Any
 
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from skmtl.matrix import row_chunks, times_narrow, transposed_times_narrow
+from skmtl.row_blocks import RowBlocks
 
 #: From this share of observed cells on, a product with every task on every row is the cheaper one, of sparse X, whose
 #: rows are slow to pick, and of dense X.
@@ -212,6 +213,7 @@ class ListedObservations:
     Parameters
     ----------
     rows : intp ndarray of shape (n_observations,)
+        Ascending within every task.
     offsets : intp ndarray of shape (n_tasks + 1,)
         Task t owns the observations offsets[t]:offsets[t + 1]; no task is empty.
     """
@@ -250,9 +252,15 @@ class ListedObservations:
             yield slice(first, last), slice(first * self._length, last * self._length)
 
     def _one_by_one(self, p: int) -> Iterator[tuple[int, slice]]:
-        """Every task's observations, so many at a time that rows of p scores stay in the cache: task, observations."""
+        """Some observations of one task at a time, whose rows of p scores stay in the cache: task, observations."""
         step = max(1, _GATHERED_ELEMENTS // max(p, 1))
-        for task, (start, stop) in enumerate(pairwise(self.offsets.tolist())):
+        blocks = self._row_blocks
+        pieces = (
+            ((t, *ends) for t, ends in enumerate(pairwise(self.offsets.tolist())))
+            if blocks is None
+            else blocks.pieces()
+        )
+        for task, start, stop in pieces:
             for first in range(start, stop, step):
                 yield task, slice(first, min(first + step, stop))
 
@@ -293,15 +301,18 @@ class ListedObservations:
             by_task = values.reshape(self.n_tasks, self._length, self.n_outputs)
             tables = scores.reshape(self.n_tasks, self._length, scores.shape[1])
             return (np.swapaxes(by_task, 1, 2) @ tables).reshape(self.n_tasks * self.n_outputs, scores.shape[1])
-        sums = [self._matrix(v) @ scores for v in self._outputs(values)]
+        blocks = self._row_blocks
+        sums = [
+            self._matrix(v) @ scores if blocks is None else blocks.task_sums(v, scores) for v in self._outputs(values)
+        ]
         return np.stack(sums, axis=1).reshape(self.n_tasks * self.n_outputs, scores.shape[1])
 
     def row_sums(self, values: NDArray, factors: NDArray) -> NDArray:
-        by_output = factors.reshape(self.n_tasks, self.n_outputs, factors.shape[1])
-        return sum(
-            self._matrix(v).T @ np.ascontiguousarray(by_output[:, output])
-            for output, v in enumerate(self._outputs(values))
-        )
+        by_output = np.moveaxis(factors.reshape(self.n_tasks, self.n_outputs, factors.shape[1]), 1, 0)
+        pairs = zip(self._outputs(values), map(np.ascontiguousarray, by_output), strict=True)
+        blocks = self._row_blocks
+        sums = (self._matrix(v).T @ f if blocks is None else blocks.row_sums(v, f) for v, f in pairs)
+        return reduce(np.add, sums)
 
     @property
     def _is_dense(self) -> bool:
@@ -391,6 +402,12 @@ class ListedObservations:
         ends = np.searchsorted(self.rows[self._by_row], [rows.stop for rows in chunks])
         for rows, start, stop in zip(chunks, [0, *ends[:-1]], ends, strict=True):
             yield rows, self._by_row[start:stop]
+
+    @cached_property
+    def _row_blocks(self) -> RowBlocks | None:
+        if self.rows_in_order or not RowBlocks.pay(self.n_rows, len(self.rows), self.n_tasks):
+            return None
+        return RowBlocks(self.n_rows, self.rows, self.tasks, self.offsets)
 
     @cached_property
     def _by_row(self) -> NDArray:

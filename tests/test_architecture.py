@@ -23,6 +23,7 @@ FLOOR = {
     "target_columns": 1,
     "targets": 1,
     "matrix": 1,
+    "row_blocks": 1,
     "observations": 1,
     "datasets": 1,
     "evidence": 1,
