@@ -9,7 +9,8 @@ from skmtl.observations import ListedObservations, Pairs
 
 @pytest.mark.parametrize("n_outputs", [1, 3])
 @pytest.mark.parametrize("rows_at_once", [7, 64, 10**6], ids=["many blocks", "few blocks", "no blocks"])
-def test_sums_over_long_lists_do_not_depend_on_the_blocks_of_rows(monkeypatch, rng, rows_at_once, n_outputs):
+def test_sums_over_long_lists_do_not_depend_on_the_blocks_of_rows(monkeypatch, rows_at_once, n_outputs):
+    rng = np.random.default_rng(0)
     monkeypatch.setattr(row_blocks, "_ROWS", rows_at_once)
     monkeypatch.setattr(row_blocks, "_FEWEST", 1)
     n_rows, n_tasks, p = 6000, 3, 4
