@@ -16,6 +16,8 @@ from scipy.sparse.linalg import ArpackError, aslinearoperator, eigsh, svds
 
 #: Up to this size a Gram matrix is decomposed whole, beyond by Lanczos steps; and the largest one that is formed.
 _WHOLE_LIMIT, _GRAM_LIMIT = 150, 1500
+#: Power steps after which a bound that they have not passed is compared with the norm itself.
+_GLANCES = 8
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,20 @@ def spectral_norm(matrix: NDArray) -> float:
     found = _few_eigenpairs(gram, 1)
     values = np.linalg.eigvalsh(gram) if found is None else found[0]
     return float(np.sqrt(max(values[-1], 0.0)))
+
+
+def exceeds(matrix: NDArray, bound: float) -> bool:
+    """Whether the largest singular value is above `bound`, without its digits where a glance tells."""
+    if np.linalg.norm(matrix) <= bound:
+        return False
+    # Any |M'u| of a unit vector u is at most the norm.
+    along = matrix @ _lanczos_start(matrix.shape[1])
+    for _ in range(_GLANCES):
+        back = (along / max(float(np.linalg.norm(along)), 1e-300)) @ matrix
+        if np.linalg.norm(back) > bound:
+            return True
+        along = matrix @ back
+    return spectral_norm(matrix) > bound
 
 
 def _smaller_gram(matrix: NDArray) -> NDArray:

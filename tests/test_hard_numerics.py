@@ -12,7 +12,7 @@ from problems import KINDS, make_data, objective
 from scipy import sparse
 
 from skmtl import LowRankClassifier, LowRankMultiTask, LowRankRegressor
-from skmtl.penalties import leading_left_vectors, spectral_norm
+from skmtl.penalties import exceeds, leading_left_vectors, spectral_norm
 from skmtl.solvers import solve
 
 FORMS = ("complete", "gaps", "labelled", "csr")
@@ -216,6 +216,16 @@ def test_singular_values_do_not_depend_on_the_unit(unit):
     for table in (matrix, matrix.T):
         np.testing.assert_allclose(spectral_norm(table * unit) / unit, values[0], rtol=1e-12)
         np.testing.assert_allclose(leading_left_vectors(table * unit, 5)[1] / unit, values[:5], rtol=1e-12)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-20])
+@pytest.mark.parametrize("share", [0.2, 0.9, 1.0 - 1e-9, 1.0 + 1e-9, 1.1, 20.0])
+def test_a_bound_on_singular_values_is_exceeded_by_the_largest_only(share, unit):
+    matrix = np.random.RandomState(0).randn(300, 200) * unit
+    bound = share * np.linalg.svd(matrix, compute_uv=False)[0]
+    for table in (matrix, matrix.T):
+        assert exceeds(table, bound) == (share < 1.0)
+    assert not exceeds(np.zeros((300, 200)), 0.0)
 
 
 def test_singular_values_of_a_matrix_whose_gram_matrix_is_too_large():

@@ -21,6 +21,9 @@ from skmtl.solvers.threads import one_blas_thread
 _MAX_WHOLE, _MAX_WHOLE_SPARSE = 1200, 200
 _N_LEADING, _MAX_LEADING_SPARSE = 100, 1200
 
+#: From this many rows on a second thread shortens a decomposition, by a third.
+_WORTH_THREADS = 400
+
 
 @dataclass(frozen=True)
 class Preconditioner:
@@ -92,7 +95,7 @@ def make_preconditioner(
     n_rows, n_features = X.shape
     if n_features <= (_MAX_WHOLE_SPARSE if X.is_sparse and not tells_noise else _MAX_WHOLE):
         gram = X.gram(row_weights)
-        with one_blas_thread():  # a chain of narrow steps, unlike the product before
+        with one_blas_thread(n_features < _WORTH_THREADS):  # a chain of narrow steps, unlike the product before
             values, vectors = np.linalg.eigh(gram if between is None else gram + between)
         return Preconditioner(vectors, np.maximum(values, 0.0), 0.0)
     if X.is_sparse and n_features > _MAX_LEADING_SPARSE:
