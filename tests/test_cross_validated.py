@@ -20,6 +20,7 @@ from skmtl import (
     stack_tasks,
 )
 from skmtl.datasets import make_multitask
+from skmtl.tuning import evaluation
 
 KINDS = {"a": "regression", "b": "binary", "c": "multiclass", "d": "count"}
 #: Few candidates, where the search itself is not what a test is about.
@@ -293,7 +294,8 @@ def test_a_task_with_fewer_labels_than_folds_sits_out_where_it_has_none():
     assert np.isfinite(model.coef_["task_3"]).all()
 
 
-def test_folds_in_threads_give_the_same_result():
+def test_folds_in_threads_give_the_same_result(monkeypatch):
+    monkeypatch.setattr(evaluation, "_WORTH_THREADS", 1)
     X, y = make_multitask(60, 8, 4, random_state=0)
     one, two = LowRankRegressorCV(**FEW).fit(X, y), LowRankRegressorCV(**FEW, n_jobs=2).fit(X, y)
     np.testing.assert_array_equal(one.cv_results_["mean_test_score"], two.cv_results_["mean_test_score"])

@@ -18,6 +18,9 @@ from skmtl.tasks import TaskData
 from skmtl.tuning.candidates import Candidate
 from skmtl.tuning.folds import Fold, n_kept
 
+#: Elements of X from which on folds gain from threads: fits to fewer hold the interpreter's lock, and two of them
+#: take half as long again as one after the other.
+_WORTH_THREADS = 1 << 19
 #: Folds, as a share of all and at least, on which a candidate may fall behind.
 _FIRST_SHARE, _N_FIRST = 0.4, 2
 #: It does where its tasks' scores are lower than those of the best so far by this many standard errors, on at least
@@ -71,7 +74,7 @@ class Evaluation:
     scorer : callable or None
         None: minus the mean held-out loss, in the units of the objective.
     n_jobs : int or None
-        Folds worked on at a time, in threads.
+        Folds worked on at a time, in threads; one after the other where X is small.
     is_race : bool
         Whether a candidate that falls clearly behind the best so far on the first folds is not fitted on the others.
     """
@@ -119,7 +122,7 @@ class Evaluation:
 
     def _in_threads(self, jobs: Sequence[Any]) -> list[Any]:
         """Results of all jobs; several at a time leave the BLAS one thread each, or they would wait for one another."""
-        n_workers = min(effective_n_jobs(self.n_jobs), len(jobs))
+        n_workers = min(effective_n_jobs(self.n_jobs), len(jobs)) if self.data.X.size >= _WORTH_THREADS else 1
         with one_blas_thread(n_workers > 1):
             return Parallel(n_jobs=n_workers, prefer="threads")(jobs)
 
