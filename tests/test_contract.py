@@ -15,7 +15,9 @@ from skmtl import (
 )
 
 #: Few candidates and folds: the checks fit hundreds of times.
-FEW = {"n_components": [1, 2], "alpha": [0.1, 0.01], "alpha_common": None, "factor_prior": "ridge", "cv": 3}
+# Strengths at which the checks' 15 rows of 30 features end where rounding does not show: weights and repeated rows are
+# to agree to 1e-7, and a weaker fit, of some 70 steps, takes a few more or fewer from one processor to another.
+FEW = {"n_components": [1, 2], "alpha": [0.3, 0.1], "alpha_common": None, "factor_prior": "ridge", "cv": 3}
 ESTIMATORS = [
     LowRankRegressor(),
     LowRankClassifier(),
