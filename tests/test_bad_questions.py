@@ -116,6 +116,22 @@ def test_values_whose_squares_overflow_are_refused(estimator):
         estimator.fit(X, {"a": put(NUMBERS, 0, np.nan), "b": put(NUMBERS, 2, -1e200)})
 
 
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (np.ones((4, 2, 2)), "Found array with dim 3"),
+        (np.ma.masked_array(np.full((4, 2), np.nan), mask=True), "Input X contains NaN"),
+        (put(np.ones((4, 1 << 19)), (3, 1), np.nan), "Input X contains NaN"),
+        (put(np.ones((4, 1 << 19)), (3, 1), -np.inf), "Input X contains infinity"),
+        (put(np.ones((4, 1 << 19)).T.copy().T, (3, 1), np.nan), "Input X contains NaN"),
+    ],
+    ids=["three dimensions", "masked", "large", "infinite", "by columns"],
+)
+def test_one_pass_for_all_values_overlooks_none(table, message):
+    with pytest.raises(ValueError, match=message):
+        LowRankRegressor().fit(table, np.ones(4))
+
+
 def test_large_values_whose_squares_are_numbers_are_fitted():
     # Features so many times as large ask for an alpha as many times as large.
     large = LowRankRegressor(alpha=1e69).fit(1e70 * X, NUMBERS)

@@ -111,7 +111,7 @@ def refuse_duplicate_names(table: Any, what: str = "X") -> None:
 
 def _checked(X: Any, check: Callable[..., Any], reset: bool) -> Any:
     """What `check`, of scikit-learn, makes of X; it does not look again for what a faster pass has not found."""
-    is_safe = isinstance(X, np.ndarray) and has_safe_squares(X)
+    is_safe = type(X) is np.ndarray and X.ndim == 2 and has_safe_squares(X)
     table = check(X, ensure_all_finite=not is_safe, **ACCEPTED)
     if reset and not is_safe:
         values = table.data if sparse.issparse(table) else table
