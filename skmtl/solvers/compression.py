@@ -178,12 +178,16 @@ class Moments:
         columns = (self.x_sum, np.diag(self.gram)), (self.y_sum, self.squares)
         return any(bool(np.any(sums**2 > _MAX_SHARE * self.total * squares)) for sums, squares in columns)
 
+    @property
+    def means(self) -> tuple[NDArray, NDArray]:
+        """Of x and y."""
+        return self.origin[0] + self.x_sum / self.total, self.origin[1] + self.y_sum / self.total
+
     def centred(self) -> tuple[NDArray, NDArray, NDArray, NDArray, NDArray]:
         """Means of x and y; gram, cross and squares about them."""
         x, y = self.x_sum / self.total, self.y_sum / self.total
         return (
-            self.origin[0] + x,
-            self.origin[1] + y,
+            *self.means,
             *self._less(np.outer(self.x_sum, x), np.outer(self.x_sum, y), self.y_sum * y),
         )
 
@@ -221,7 +225,7 @@ def compress_complete(
 ) -> tuple[Compressed, NDArray]:
     """Complete squared targets: from n rows to at most n_features, and the scale of every task."""
     n_tasks, total = len(data.tasks), moments.total
-    means = moments.origin[1] + moments.y_sum / total
+    means = moments.means[1]
     if fit_intercept:
         centre, target_means, gram, cross, squares = moments.centred()
     else:

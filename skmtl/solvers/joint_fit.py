@@ -215,7 +215,7 @@ class _Solver:
         if not self.fit_intercept:
             return np.zeros(self.data.n_features)
         if self.moments is not None:
-            return self.moments.centred()[0]
+            return self.moments.means[0]
         if X.X is self.data.X and X.centre is not None:
             return X.centre
         return column_means(self.data.X, self.data.row_weights)

@@ -57,13 +57,12 @@ def sums_of_moments(moments: Moments, solution: Solution, fit_intercept: bool) -
     if not fit_intercept:
         x_mean, y_mean = np.zeros_like(x_mean), np.zeros_like(y_mean)
         gram, cross, squares = moments.gram, moments.cross, moments.squares
-    coef, basis = solution.coef, solution.basis[:, : solution.rank]
-    residual = squares - 2.0 * np.sum(coef * cross, axis=0) + np.sum(coef * (gram @ coef), axis=0)
+    basis = solution.basis[:, : solution.rank]
     return TaskSums(
         np.arange(n_tasks),
         np.full(n_tasks, total),
         about_mean,
-        np.maximum(residual, 0.0),
+        _residual_squares(solution, gram, cross, squares),
         KeptGrams((basis.T @ gram @ basis)[np.newaxis]),
         (x_mean @ basis)[np.newaxis],
     )
@@ -72,14 +71,19 @@ def sums_of_moments(moments: Moments, solution: Solution, fit_intercept: bool) -
 def squared_errors(moments: Moments, solution: Solution) -> NDArray:
     """Sum over the rows that `moments` stand for of every task's squared errors, (n_tasks,)."""
     x_mean, y_mean, gram, cross, squares = moments.centred()
+    about_mean = _residual_squares(solution, gram, cross, squares)
+    return about_mean + moments.total * (y_mean - x_mean @ solution.coef - solution.intercept) ** 2
+
+
+def _residual_squares(solution: Solution, gram: NDArray, cross: NDArray, squares: NDArray) -> NDArray:
+    """``sum (y - x'w)^2`` of every task from ``sum x x'``, ``sum x y'`` and ``sum y^2``, (n_tasks,)."""
     coef = solution.coef
     if solution.own is None and solution.common is None:
         k = solution.rank
         through = (gram @ solution.basis[:, :k]) @ solution.factors[:k]
     else:
         through = gram @ coef
-    spread = squares + np.einsum("ij,ij->j", coef, through - 2.0 * cross)
-    return np.maximum(spread, 0.0) + moments.total * (y_mean - x_mean @ coef - solution.intercept) ** 2
+    return np.maximum(squares + np.einsum("ij,ij->j", coef, through - 2.0 * cross), 0.0)
 
 
 def _beyond_rounding(squares: NDArray, rounding: NDArray) -> NDArray:
