@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
+import pytest
 from scipy import sparse
 from scipy.optimize import minimize
 from scipy.special import expit, logsumexp
@@ -10,7 +13,25 @@ from scipy.special import expit, logsumexp
 from skmtl.tasks import Task, TaskData
 
 KINDS = ("regression", "binary", "multiclass", "count")
-LAYOUTS = ("complete", "gaps", "few", "labelled", "csr")
+LOSSES = (*KINDS, "mixed")
+FORMS = ("complete", "gaps", "labelled", "csr")
+LAYOUTS = (*FORMS, "few")
+PARTS = {
+    "neither": {},
+    "common": {"alpha_common": 0.3},
+    "own": {"alpha_own": 0.4},
+    "both": {"alpha_common": 0.3, "alpha_own": 0.4},
+}
+
+
+def crossed(*axes):
+    """Every combination of the axes as parameters: a Latin square of them in the quick suite, the rest marked slow."""
+    shortest = min(map(len, axes))
+    combinations = (zip(*numbered) for numbered in product(*map(enumerate, axes)))
+    return [
+        pytest.param(*values, marks=[pytest.mark.slow] if sum(places) % shortest else [])
+        for places, values in combinations
+    ]
 
 
 def make_data(kind: str, layout: str, n=60, d=8, n_tasks=5, seed=0) -> TaskData:

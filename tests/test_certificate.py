@@ -8,20 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from problems import KINDS, convex_optimum, loss, make_data, objective, observations
+from problems import FORMS, LOSSES, PARTS, convex_optimum, crossed, loss, make_data, objective, observations
 from scipy import sparse
 from scipy.optimize import minimize
 
 from skmtl.solvers import solve
 
-PARTS = {
-    "neither": {},
-    "common": {"alpha_common": 0.3},
-    "own": {"alpha_own": 0.4},
-    "both": {"alpha_common": 0.3, "alpha_own": 0.4},
-}
-FORMS = ("complete", "gaps", "labelled", "csr")
-LOSSES = (*KINDS, "mixed")
 DEFAULT_TOL = 1e-8  # of the estimators
 ALPHA = 0.15
 
@@ -73,9 +65,7 @@ def smooth_optimum(data, alpha_common=None, alpha_own=None) -> float:
     return fun(x)[0]
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("kind", LOSSES)
-@pytest.mark.parametrize("parts", PARTS)
+@pytest.mark.parametrize(("parts", "kind", "form"), crossed(PARTS, LOSSES, FORMS))
 def test_gap_bounds_the_true_gap_without_a_shared_part(parts, kind, form):
     data, strengths = data_of(kind, form), PARTS[parts]
     optimum = smooth_optimum(data, **strengths)
@@ -119,9 +109,7 @@ def test_gap_bounds_the_true_gap_on_every_combination(parts, kind, form):
     check_shared(parts, kind, form)
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("kind", LOSSES)
-@pytest.mark.parametrize("parts", PARTS)
+@pytest.mark.parametrize(("parts", "kind", "form"), crossed(PARTS, LOSSES, FORMS))
 def test_gap_is_closed_at_the_default_tol_where_the_rank_is_free(parts, kind, form):
     solution = fit(data_of(kind, form), **PARTS[parts])
     assert solution.convergence.converged, solution.convergence.reason
@@ -136,8 +124,7 @@ def test_gap_stays_open_where_the_rank_limit_binds():
     assert solution.dual_gap > 1e-3 * solution.objective
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize(("kind", "form"), crossed(LOSSES, FORMS))
 def test_tighter_tol_lowers_the_objective_down_to_ten_digits(kind, form):
     data = data_of(kind, form)
     tols = np.array([1e-2, 1e-4, 1e-6, 1e-8, 1e-10, 1e-12])
@@ -149,9 +136,7 @@ def test_tighter_tol_lowers_the_objective_down_to_ten_digits(kind, form):
     assert abs(values[-1] - values[-2]) <= 1e-10 * scale
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("kind", LOSSES)
-@pytest.mark.parametrize("parts", PARTS)
+@pytest.mark.parametrize(("parts", "kind", "form"), crossed(PARTS, LOSSES, FORMS))
 def test_the_projected_objective_never_rises(parts, kind, form):
     path = fit(data_of(kind, form), alpha=0.02, n_components=2, tol=1e-10, **PARTS[parts]).objective_path
     assert np.all(np.diff(path) <= 1e-13 * np.abs(path[:-1]))

@@ -8,15 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from problems import KINDS, make_data, objective
+from problems import FORMS, KINDS, LOSSES, crossed, make_data, objective
 from scipy import sparse
 
 from skmtl import LowRankClassifier, LowRankMultiTask, LowRankRegressor
 from skmtl.penalties import exceeds, leading_left_vectors, spectral_norm
 from skmtl.solvers import solve
-
-FORMS = ("complete", "gaps", "labelled", "csr")
-LOSSES = (*KINDS, "mixed")
 
 
 def fit(data, alpha=0.2, n_components=None, tol=1e-6, max_iter=200, scale_targets="std", **parts):
@@ -51,8 +48,7 @@ def with_columns(data, change):
     return replace(data, X=sparse.csr_matrix(changed) if sparse.issparse(data.X) else changed)
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize(("kind", "form"), crossed(LOSSES, FORMS))
 def test_duplicated_and_constant_columns(kind, form):
     data = make_data(kind, form)
     plain = fit(data, scale_targets=None)
@@ -66,9 +62,7 @@ def test_duplicated_and_constant_columns(kind, form):
     np.testing.assert_allclose(objective(doubled, solution, 0.2), solution.objective, rtol=1e-8)
 
 
-@pytest.mark.parametrize("factor", [1e6, 1e-6])
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize(("factor", "kind", "form"), crossed([1e6, 1e-6], LOSSES, FORMS))
 def test_a_column_of_very_large_or_very_small_numbers(kind, form, factor):
     def scaled(X):
         X = X.copy()
@@ -122,8 +116,7 @@ def test_a_task_with_one_row():
     np.testing.assert_allclose(np.exp(counts.X[0] @ solution.coef[:, 2] + solution.intercept[2]), 3.0, rtol=1e-6)
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize(("kind", "form"), crossed(LOSSES, FORMS))
 def test_strengths_over_sixteen_orders_of_magnitude(kind, form):
     data = make_data(kind, form, n=100, d=5)
     objectives = []
@@ -157,8 +150,7 @@ def test_weights_over_twelve_orders_of_magnitude(kind, form):
     np.testing.assert_allclose(again.objective, solution.objective, rtol=1e-5)
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize(("kind", "form"), crossed(LOSSES, FORMS))
 def test_more_features_than_rows(kind, form):
     data = make_data(kind, form, n=45, d=70, n_tasks=3)
     solution = fit(data, alpha=0.5, scale_targets=None)

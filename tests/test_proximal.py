@@ -5,15 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from problems import KINDS, LAYOUTS, convex_optimum, make_data, objective
+from problems import LAYOUTS, LOSSES, PARTS, convex_optimum, crossed, make_data, objective
 
 from skmtl.penalties import shrink_singular_values
 from skmtl.solvers import alternating, descent, formulate, prepare, solve, solve_prepared
 from skmtl.solvers.anderson import Memory, Place
 from skmtl.solvers.convex_loss import GramLoss, RowLoss, convex_loss
-
-PARTS = [{}, {"alpha_common": 0.3}, {"alpha_own": 0.4}, {"alpha_common": 0.3, "alpha_own": 0.4}]
-PART_NAMES = ["shared", "common", "own", "common+own"]
 
 
 def fit(data, alpha=0.2, n_components=None, **settings):
@@ -33,13 +30,10 @@ def by_the_alternation(monkeypatch):
     return fitted
 
 
-CASES = [(layout, {}) for layout in LAYOUTS] + [("gaps", part) for part in PARTS[1:]]
-
-
-@pytest.mark.parametrize(("layout", "parts"), CASES, ids=[*LAYOUTS, *PART_NAMES[1:]])
-@pytest.mark.parametrize("kind", [*KINDS, "mixed"])
+@pytest.mark.parametrize(("kind", "layout", "parts"), crossed(LOSSES, LAYOUTS, PARTS))
 def test_proximal_steps_and_alternation_find_the_same_optimum(kind, layout, parts, by_the_alternation):
     data = make_data(kind, layout)
+    parts = PARTS[parts]
     proximal, alternated = fit(data, **parts), by_the_alternation(data, **parts)
     assert proximal.objective <= alternated.objective + 1e-8 * abs(alternated.objective)
     assert_allclose(objective(data, proximal, 0.2, **parts), proximal.objective, rtol=1e-9)
@@ -57,8 +51,8 @@ def test_the_gap_bounds_the_distance_from_the_optimum_of_another_solver(kind, la
         assert solution.dual_gap <= tol * abs(solution.objective)
 
 
-@pytest.mark.parametrize("parts", PARTS, ids=PART_NAMES)
-@pytest.mark.parametrize("kind", [*KINDS, "mixed"])
+@pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS)
+@pytest.mark.parametrize("kind", LOSSES)
 def test_the_objective_never_rises(kind, parts):
     path = fit(make_data(kind, "gaps"), alpha=0.02, **parts).objective_path
     assert np.all(np.diff(path) <= 1e-12 * np.abs(path[:-1]))
@@ -123,7 +117,7 @@ def test_badly_scaled_features_are_left_to_the_alternation(kind):
     assert np.all(np.diff(solution.objective_path) <= 1e-12 * solution.objective_path[0])
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "mixed"])
+@pytest.mark.parametrize("kind", LOSSES)
 def test_the_order_of_tasks_and_rows_changes_rounding_only(kind):
     data = make_data(kind, "gaps")
     rows, tasks = np.random.RandomState(0).permutation(data.n_rows), np.array([3, 0, 4, 2, 1])

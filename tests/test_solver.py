@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from problems import KINDS, LAYOUTS, convex_optimum, make_data, objective
+from problems import KINDS, LAYOUTS, LOSSES, PARTS, convex_optimum, crossed, make_data, objective
 from scipy import sparse
 
 from skmtl.observations import ListedObservations, MatrixObservations
@@ -12,31 +12,26 @@ from skmtl.solvers.build import make_blocks, make_problem
 from skmtl.solvers.start import sketches_gradient
 from skmtl.tasks import Task, TaskData
 
-PARTS = [{}, {"alpha_common": 0.3}, {"alpha_own": 0.4}, {"alpha_common": 0.3, "alpha_own": 0.4}]
-PART_NAMES = ["shared", "common", "own", "common+own"]
-
 
 def fit(data, alpha=0.2, n_components=None, **settings):
     settings = {"scale_targets": None, "tol": 1e-9, **settings}
     return solve(data, n_components=n_components, alpha=alpha, **settings)
 
 
-@pytest.mark.parametrize("parts", PARTS, ids=PART_NAMES)
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("kind", [*KINDS, "mixed"])
+@pytest.mark.parametrize(("kind", "layout", "parts"), crossed(LOSSES, LAYOUTS, PARTS))
 def test_objective_is_the_formula_and_the_gap_closes(kind, layout, parts):
     data = make_data(kind, layout)
-    solution = fit(data, **parts)
+    solution = fit(data, **PARTS[parts])
     assert solution.convergence.converged, solution.convergence.reason
     for factored in (False, True):  # balanced factors: their ridge is the trace norm
         np.testing.assert_allclose(
-            objective(data, solution, 0.2, **parts, factored=factored), solution.objective, rtol=1e-7
+            objective(data, solution, 0.2, **PARTS[parts], factored=factored), solution.objective, rtol=1e-7
         )
     assert 0 <= solution.dual_gap <= 1e-6 * abs(solution.objective)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("parts", PARTS, ids=PART_NAMES)
+@pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS)
 @pytest.mark.parametrize(("kind", "layout"), [("regression", "gaps"), ("binary", "labelled"), ("mixed", "complete")])
 def test_gap_bounds_the_distance_from_the_optimum_of_another_solver(kind, layout, parts):
     data = make_data(kind, layout, n=30, d=4, n_tasks=4)
@@ -58,10 +53,10 @@ def test_unconverged_fit_says_so():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [*KINDS, "mixed"])
+@pytest.mark.parametrize("kind", LOSSES)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_objective_never_rises(kind, layout):
-    for parts in PARTS:
+    for parts in PARTS.values():
         path = fit(make_data(kind, layout), alpha=0.05, n_components=2, **parts).objective_path
         assert np.all(np.diff(path) <= 1e-12 * np.abs(path[:-1]))
 
@@ -95,7 +90,7 @@ def test_tighter_tol_gives_a_lower_objective(kind, layout):
     assert values[1] - values[2] <= 1e-5 * abs(values[2])
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "mixed"])
+@pytest.mark.parametrize("kind", LOSSES)
 def test_huge_alpha_gives_exactly_nothing_but_intercepts(kind):
     data = make_data(kind, "gaps")
     solution = fit(data, alpha=1e8)
@@ -157,7 +152,7 @@ def test_more_starts_are_never_worse():
 # Numbers that break solvers
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "mixed"])
+@pytest.mark.parametrize("kind", LOSSES)
 @pytest.mark.parametrize("alpha", [0.0, 1e-8, 1.0, 1e4])
 def test_any_strength_gives_finite_coefficients(kind, alpha):
     solution = fit(make_data(kind, "gaps"), alpha=alpha, tol=1e-6, max_iter=60)
