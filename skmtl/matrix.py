@@ -15,8 +15,8 @@ from scipy import sparse
 
 #: Rows that are worked on at a time where a pass would otherwise need a copy of X.
 _CHUNK_ELEMENTS = 1 << 18
-#: A sum over fewer elements than this takes less time than to wake the threads of the BLAS.
-_LARGE = 1 << 21
+#: A dense table of fewer elements than this is worked through faster than the threads of the BLAS are woken.
+FEW_ELEMENTS = 1 << 21
 #: From this many columns of a table on, its product with few columns is worth two transposed copies of these.
 _WIDE = 128
 #: Elements of the narrow side that a sparse X reaches into at random: more of them no longer stay in the cache.
@@ -32,7 +32,7 @@ def row_chunks(n_rows: int, n_columns: int) -> list[slice]:
 def sum_of_squares(values: NDArray) -> float:
     """Of all values, in one pass without a copy: a number only where all of them are numbers."""
     with np.errstate(over="ignore", invalid="ignore"):
-        if values.flags.forc and values.size >= _LARGE:
+        if values.flags.forc and values.size >= FEW_ELEMENTS:
             flat = values.ravel(order="K")
             return float(flat @ flat)
         axes = "ij"[: values.ndim]
@@ -86,21 +86,6 @@ def transposed_times_narrow(table: NDArray, columns: NDArray) -> NDArray:
     return np.ascontiguousarray((columns.T @ table).T)
 
 
-def _in_narrow_parts(matrix, columns: NDArray, n_features: int) -> NDArray:
-    """``matrix @ columns`` for a sparse matrix, a few columns at a time.
-
-    It is X or its transpose, so that the side which is read or written at random has `n_features` rows.
-    """
-    n_parts = -(-columns.shape[1] // max(_CACHED_ELEMENTS // n_features, 4))
-    if n_parts <= 1:
-        return matrix @ columns
-    result = np.empty((matrix.shape[0], columns.shape[1]))
-    bounds = np.linspace(0, columns.shape[1], n_parts + 1).astype(int)
-    for part in map(slice, bounds[:-1], bounds[1:]):
-        result[:, part] = matrix @ np.ascontiguousarray(columns[:, part])
-    return result
-
-
 class FeatureMatrix:
     """``X - 1 centre'`` as an operator on narrow matrices, without a copy of X.
 
@@ -132,9 +117,7 @@ class FeatureMatrix:
             for rows in row_chunks(*self.shape):
                 result[rows] = times_narrow(self.X[rows].astype(np.float64), columns)
         else:
-            result = (
-                _in_narrow_parts(self.X, columns, self.shape[1]) if self.is_sparse else times_narrow(self.X, columns)
-            )
+            result = self._in_narrow_parts(self.X, columns) if self.is_sparse else times_narrow(self.X, columns)
         if self.centre is not None:
             result -= self.centre @ columns
         return result
@@ -155,12 +138,10 @@ class FeatureMatrix:
             result = np.zeros((self.shape[1], columns.shape[1]))
             for rows in row_chunks(*self.shape):
                 result += self.X[rows].astype(np.float64).T @ columns[rows]
+        elif is_narrow and self.is_sparse:
+            result = self._in_narrow_parts(self.X.T, columns)
         elif is_narrow:
-            result = (
-                _in_narrow_parts(self.X.T, columns, self.shape[1])
-                if self.is_sparse
-                else transposed_times_narrow(self.X, columns)
-            )
+            result = transposed_times_narrow(self.X, columns)
         else:
             result = self.X.T @ columns
         if not isinstance(result, np.ndarray):  # sparse columns under a sparse X
@@ -169,6 +150,20 @@ class FeatureMatrix:
             sums = np.asarray(columns.sum(axis=0)).ravel()
             for part in row_chunks(*result.shape):
                 result[part] -= np.outer(self.centre[part], sums)
+        return result
+
+    def _in_narrow_parts(self, matrix: Any, columns: NDArray) -> NDArray:
+        """The product with a sparse X or its transpose, a few columns at a time.
+
+        The side which is read or written at random has a row for every feature.
+        """
+        n_parts = -(-columns.shape[1] // max(_CACHED_ELEMENTS // self.shape[1], 4))
+        if n_parts <= 1:
+            return matrix @ columns
+        result = np.empty((matrix.shape[0], columns.shape[1]))
+        bounds = np.linspace(0, columns.shape[1], n_parts + 1).astype(int)
+        for part in map(slice, bounds[:-1], bounds[1:]):
+            result[:, part] = matrix @ np.ascontiguousarray(columns[:, part])
         return result
 
     def centred(self) -> NDArray:

@@ -254,13 +254,7 @@ class ListedObservations:
     def _one_by_one(self, p: int) -> Iterator[tuple[int, slice]]:
         """Some observations of one task at a time, whose rows of p scores stay in the cache: task, observations."""
         step = max(1, _GATHERED_ELEMENTS // max(p, 1))
-        blocks = self._row_blocks
-        pieces = (
-            ((t, *ends) for t, ends in enumerate(pairwise(self.offsets.tolist())))
-            if blocks is None
-            else blocks.pieces()
-        )
-        for task, start, stop in pieces:
+        for task, start, stop in self._row_blocks.pieces():
             for first in range(start, stop, step):
                 yield task, slice(first, min(first + step, stop))
 
@@ -301,18 +295,13 @@ class ListedObservations:
             by_task = values.reshape(self.n_tasks, self._length, self.n_outputs)
             tables = scores.reshape(self.n_tasks, self._length, scores.shape[1])
             return (np.swapaxes(by_task, 1, 2) @ tables).reshape(self.n_tasks * self.n_outputs, scores.shape[1])
-        blocks = self._row_blocks
-        sums = [
-            self._matrix(v) @ scores if blocks is None else blocks.task_sums(v, scores) for v in self._outputs(values)
-        ]
+        sums = [self._row_blocks.task_sums(v, scores) for v in self._outputs(values)]
         return np.stack(sums, axis=1).reshape(self.n_tasks * self.n_outputs, scores.shape[1])
 
     def row_sums(self, values: NDArray, factors: NDArray) -> NDArray:
         by_output = np.moveaxis(factors.reshape(self.n_tasks, self.n_outputs, factors.shape[1]), 1, 0)
         pairs = zip(self._outputs(values), map(np.ascontiguousarray, by_output), strict=True)
-        blocks = self._row_blocks
-        sums = (self._matrix(v).T @ f if blocks is None else blocks.row_sums(v, f) for v, f in pairs)
-        return reduce(np.add, sums)
+        return reduce(np.add, (self._row_blocks.row_sums(v, f) for v, f in pairs))
 
     @property
     def _is_dense(self) -> bool:
@@ -404,10 +393,8 @@ class ListedObservations:
             yield rows, self._by_row[start:stop]
 
     @cached_property
-    def _row_blocks(self) -> RowBlocks | None:
-        if self.rows_in_order or not RowBlocks.pay(self.n_rows, len(self.rows), self.n_tasks):
-            return None
-        return RowBlocks(self.n_rows, self.rows, self.tasks, self.offsets)
+    def _row_blocks(self) -> RowBlocks:
+        return RowBlocks(self.n_rows, self.rows, self.offsets, are_close=self.rows_in_order)
 
     @cached_property
     def _by_row(self) -> NDArray:

@@ -17,7 +17,7 @@ def test_sums_over_long_lists_do_not_depend_on_the_blocks_of_rows(monkeypatch, r
     seen = rng.random((n_tasks, n_rows)) < [[0.3], [0.9], [0.6]]
     tasks, rows = np.nonzero(seen)
     listed = ListedObservations(n_rows, rows, np.concatenate([[0], np.cumsum(seen.sum(axis=1))]), n_outputs)
-    assert (listed._row_blocks is None) == (rows_at_once > n_rows)
+    assert (listed._row_blocks.n_blocks == 1) == (rows_at_once > n_rows)
     scores, factors = rng.standard_normal((n_rows, p)), rng.standard_normal((n_tasks * n_outputs, p))
     table = np.zeros((n_rows, n_tasks, n_outputs))
     table[rows, tasks] = rng.standard_normal((len(rows), n_outputs))

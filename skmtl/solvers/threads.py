@@ -17,12 +17,11 @@ from typing import Any
 from scipy import sparse
 from threadpoolctl import ThreadpoolController
 
+from skmtl.matrix import FEW_ELEMENTS
 from skmtl.objective import Problem
 from skmtl.observations import ListedObservations as Listed
 from skmtl.tasks import TaskData
 
-#: Dense tables of fewer elements than this are multiplied faster than threads are woken.
-_FEW_ELEMENTS = 1 << 21
 #: Where observations are listed, only products with an X beyond this are worth threads.
 _MANY_ELEMENTS = 1 << 23
 
@@ -39,7 +38,7 @@ def _controller() -> ThreadpoolController:
 
 def has_narrow_set_up(data: TaskData) -> bool:
     """Whether what precedes the first step (means, second moments, an eigendecomposition) gains nothing."""
-    return sparse.issparse(data.X) or data.X.size < _FEW_ELEMENTS
+    return sparse.issparse(data.X) or data.X.size < FEW_ELEMENTS
 
 
 def has_narrow_steps(problem: Problem) -> bool:
@@ -47,7 +46,7 @@ def has_narrow_steps(problem: Problem) -> bool:
     if problem.X.is_sparse:
         return True
     dense = sum(b.y.size * b.observations.n_outputs for b in problem.blocks if not isinstance(b.observations, Listed))
-    return dense < _FEW_ELEMENTS and math.prod(problem.X.shape) < (_FEW_ELEMENTS if dense else _MANY_ELEMENTS)
+    return dense < FEW_ELEMENTS and math.prod(problem.X.shape) < (FEW_ELEMENTS if dense else _MANY_ELEMENTS)
 
 
 @contextmanager
