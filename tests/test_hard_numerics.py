@@ -117,6 +117,19 @@ def test_a_task_with_one_row():
 
 
 @pytest.mark.parametrize(("kind", "form"), crossed(LOSSES, FORMS))
+def test_a_column_far_from_zero_where_no_intercept_takes_its_mean(kind, form):
+    """Rounding leaves nothing of the penalty beside its square, and systems that cannot be inverted."""
+    data = make_data(kind, form)
+    far = with_columns(data, lambda X: X + 1e6 * (np.arange(X.shape[1]) == 1))
+    without = with_columns(data, lambda X: np.delete(X, 1, axis=1))
+    for parts in ({}, {"alpha_common": 0.3}):
+        solution = fit(far, scale_targets=None, fit_intercept=False, **parts)
+        np.testing.assert_allclose(objective(far, solution, 0.2, **parts), solution.objective, rtol=1e-6)
+        # A constant column can only help, and it need not be used.
+        assert solution.objective <= fit(without, scale_targets=None, fit_intercept=False, **parts).objective
+
+
+@pytest.mark.parametrize(("kind", "form"), crossed(LOSSES, FORMS))
 def test_strengths_over_sixteen_orders_of_magnitude(kind, form):
     data = make_data(kind, form, n=100, d=5)
     objectives = []

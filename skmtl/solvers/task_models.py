@@ -321,9 +321,13 @@ def solve_systems(matrices: NDArray, right: NDArray) -> NDArray:
     """Solve ``matrices[t] x_t = right[t]``; one matrix may stand for all tasks. Shapes (m or 1, q, q), (m, q)."""
     if right.shape[1] == 0:
         return right.copy()
-    if len(matrices) == 1:
-        return np.linalg.solve(matrices[0], right.T).T
-    return np.linalg.solve(matrices, right[:, :, np.newaxis])[:, :, 0]
+    try:
+        if len(matrices) == 1:
+            return np.linalg.solve(matrices[0], right.T).T
+        return np.linalg.solve(matrices, right[:, :, np.newaxis])[:, :, 0]
+    except np.linalg.LinAlgError:
+        # Rounding has swallowed a penalty: scores of 1e6 leave none of it. The shortest solution is as good a model.
+        return (np.linalg.pinv(matrices, hermitian=True) @ right[:, :, np.newaxis])[:, :, 0]
 
 
 def _floor(hessian: NDArray, k: int) -> NDArray:
