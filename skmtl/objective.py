@@ -241,7 +241,7 @@ class Problem:
         best = negative_dual(limit)
         if best > negative_dual(limit * (1.0 - 1e-3)):
             best = min(best, minimize_scalar(negative_dual, bounds=(0.0, limit), method="bounded").fun)
-        return max(objective + best, 0.0)
+        return max(float(objective + best), 0.0)
 
 
 def with_ones(scores: NDArray) -> NDArray:

@@ -19,6 +19,8 @@ from skmtl.solvers.start import with_free_columns
 FIRST_RANK = 10
 #: No promise of a decrease below this share of the objective can be told from rounding.
 _ROUNDING = 1e-15
+#: A fit that may lack components is not worth steps which promise less than this share of the objective.
+_ROUGH = 1e-5
 CLOSED = "The duality gap is below tol: no model of any rank is better."
 _NOT_CERTIFIED = "The basis is stationary; no duality gap was asked for."
 
@@ -50,7 +52,7 @@ class Descent:
 
 def relative_scale(value: float, null_value: float) -> float:
     """The objective may cross zero (Poisson) or vanish (a perfect fit); then the fall so far sets the scale."""
-    return max(abs(value), 1e-3 * (null_value - value), 1e-300)
+    return float(max(abs(value), 1e-3 * (null_value - value), 1e-300))
 
 
 def silent(iteration: int, objective: float, decrement: float) -> None:
@@ -96,9 +98,10 @@ def descend(
         point, _ = lower(point, 1e-3, 20)
         point = _truncate(problem, point, settings.n_components)
         path.clear()
-    tolerance, before_growth = 0.1 * settings.tol, np.inf
+    tolerance, before_growth, may_grow = 0.1 * settings.tol, np.inf, True
     while True:
-        point, decrement = lower(point, tolerance, settings.max_iter)
+        may_grow = may_grow and point.n_free < settings.n_components
+        point, decrement = lower(point, max(tolerance, _ROUGH) if may_grow else tolerance, settings.max_iter)
         scale = relative_scale(point.value, null.value)
         if not settings.certified and point.n_free >= settings.n_components:
             return Descent(point, np.nan, path, decrement <= settings.tol * scale, _NOT_CERTIFIED)
@@ -135,8 +138,9 @@ def descend(
         if exhausted or decrement <= _ROUNDING * scale or tolerance <= _ROUNDING:
             reason = f"No step promises a decrease of tol; the relative duality gap is {gap / scale:.1e}."
             return Descent(point, gap, path, stationary, reason)
-        else:
+        if not may_grow:
             tolerance = max(tolerance * 1e-2, _ROUNDING)
+        may_grow = False
 
 
 def _certificate(problem: Problem, point: Point, room: int) -> tuple[float, NDArray | None]:
