@@ -12,11 +12,12 @@ import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
 
+from skmtl.matrix import FEW_ELEMENTS
 from skmtl.solvers import Solution
 from skmtl.solvers.threads import one_blas_thread
 from skmtl.tasks import TaskData
 from skmtl.tuning.candidates import Candidate
-from skmtl.tuning.folds import Fold, n_kept
+from skmtl.tuning.folds import Fold, n_elements, n_kept
 
 #: Elements of X from which on folds gain from threads: fits to fewer hold the interpreter's lock, and two of them
 #: take half as long again as one after the other.
@@ -123,7 +124,7 @@ class Evaluation:
     def _in_threads(self, jobs: Sequence[Any]) -> list[Any]:
         """Results of all jobs; several at a time leave the BLAS one thread each, or they would wait for one another."""
         n_workers = min(effective_n_jobs(self.n_jobs), len(jobs)) if self.data.X.size >= _WORTH_THREADS else 1
-        with one_blas_thread(n_workers > 1):
+        with one_blas_thread(n_workers > 1 or n_elements(self.data) < FEW_ELEMENTS):
             return Parallel(n_jobs=n_workers, prefer="threads")(jobs)
 
     def _outcome(self, candidate: Candidate, results: Sequence[Result | None]) -> Outcome:

@@ -368,12 +368,17 @@ def make_folds(
 
 def n_kept(data: TaskData) -> int:
     """Number of folds whose training data may stay in memory from one candidate to the next."""
+    return int(_KEPT_ELEMENTS // max(n_elements(data), 1))
+
+
+def n_elements(data: TaskData) -> int:
+    """Doubles that the fits on a fold work with, about."""
     X: Any = data.X
-    n_elements = (X.nnz if sparse.issparse(X) else X.size) + data.y.size
+    rows = (X.nnz if sparse.issparse(X) else X.size) + data.y.size
     if is_complete_squared(data):
         # Moments stand for the rows.
-        n_elements = min(n_elements, data.n_features * (2 * data.n_features + 2 * len(data.tasks)))
-    return int(_KEPT_ELEMENTS // max(n_elements, 1))
+        return min(rows, data.n_features * (2 * data.n_features + 2 * len(data.tasks)))
+    return rows
 
 
 def _rank(candidate: Candidate) -> float:
