@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.baselines.posterior_mean import posterior_mean
 from skmtl import LowRankRegressor
 from skmtl.datasets import make_multitask
 
@@ -67,6 +68,7 @@ def scales(seeds: range) -> None:
 
 
 def priors(seeds: range) -> None:
+    """Where intercepts and common part are not to be learned, also the least risk that any estimator can have."""
     grid = [0.5, 0.8, 1.1, 1.5, 2.0, 2.6, 3.3]
     for signal, common, intercepts in ((0.7, 0.0, False), (1.0, 0.0, False), (1.0, 0.0, True), (1.0, 1.0, True)):
         rows: dict[str, list] = {"ridge": [], "learned": []}
@@ -76,6 +78,11 @@ def priors(seeds: range) -> None:
             for prior, found in rows.items():
                 options = {"factor_prior": prior, "fit_intercept": intercepts, "scale_targets": None}
                 found.append([data.errors(data.fit(alpha=a, **options)).mean() for a in grid])
+            if not intercepts:
+                X, y = (np.stack(list(part.values())) for part in (data.X, data.y))
+                coef = posterior_mean(X, y, 4, signal, random_state=seed)
+                risk = float(np.mean(np.sum((coef - data.coef) ** 2, axis=1)))
+                rows.setdefault("posterior mean", []).append([risk] * len(grid))
         which = f"signal {signal}, common part {common}, {'with' if intercepts else 'no'} intercepts"
         show(f"n_t=15, d=40, T=400, k=4, noise 1, {which}", grid, rows)
 

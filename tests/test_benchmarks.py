@@ -14,6 +14,7 @@ ROOMS = ("clock", "cost", "goals", "measure", "ours", "peers", "problems", "run"
 clock, cost, goals, measure, ours, peers, problems, run, fista = (
     pytest.importorskip(f"benchmarks.{room}") for room in ROOMS
 )
+posterior = pytest.importorskip("benchmarks.baselines.posterior_mean")
 
 SAME = [name for name, method in peers.METHODS.items() if method.minimises == "same" and name != "skmtl"]
 MAKE = problems.make
@@ -97,6 +98,18 @@ def sleepy(problem):
 
 def broken(problem):
     raise RuntimeError("no such thing")
+
+
+def test_the_posterior_mean_is_that_of_quadrature():
+    # One task of one feature: w = b s, where b and s have a density each, so that their product is integrated out.
+    X, y, signal = np.array([[[0.6], [-0.8], [1.1]]]), np.array([[0.5, -1.2, 0.9]]), 1.5
+    at = np.linspace(-9.0, 9.0, 1801)
+    b, s = at[:, np.newaxis], at
+    squares = sum((target - row[0] * b * s) ** 2 for row, target in zip(X[0], y[0], strict=True))
+    density = np.exp(-0.5 * (b**2 + (s / signal) ** 2 + squares))
+    expected = np.sum(b * s * density) / np.sum(density)
+    found = posterior.posterior_mean(X, y, 1, signal, random_state=0, n_iter=40000)
+    assert found == pytest.approx(expected, rel=0.02)
 
 
 def test_a_method_over_its_budget_is_cut_off_and_said_to_be(monkeypatch):
