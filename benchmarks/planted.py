@@ -71,18 +71,18 @@ def priors(seeds: range) -> None:
     """Where intercepts and common part are not to be learned, also the least risk that any estimator can have."""
     grid = [0.5, 0.8, 1.1, 1.5, 2.0, 2.6, 3.3]
     for signal, common, intercepts in ((0.7, 0.0, False), (1.0, 0.0, False), (1.0, 0.0, True), (1.0, 1.0, True)):
-        rows: dict[str, list] = {"ridge": [], "learned": []}
+        rows: dict[str, list] = {"ridge": [], "learned": []} | ({} if intercepts else {"posterior mean": []})
         for seed in seeds:
             data = Planted(15, 40, 400, 4, seed, intercepts=intercepts, signal=signal, common=common)
             data.k += common > 0
-            for prior, found in rows.items():
+            for prior in ("ridge", "learned"):
                 options = {"factor_prior": prior, "fit_intercept": intercepts, "scale_targets": None}
-                found.append([data.errors(data.fit(alpha=a, **options)).mean() for a in grid])
+                rows[prior].append([data.errors(data.fit(alpha=a, **options)).mean() for a in grid])
             if not intercepts:
                 X, y = (np.stack(list(part.values())) for part in (data.X, data.y))
                 coef = posterior_mean(X, y, 4, signal, random_state=seed)
                 risk = float(np.mean(np.sum((coef - data.coef) ** 2, axis=1)))
-                rows.setdefault("posterior mean", []).append([risk] * len(grid))
+                rows["posterior mean"].append([risk] * len(grid))
         which = f"signal {signal}, common part {common}, {'with' if intercepts else 'no'} intercepts"
         show(f"n_t=15, d=40, T=400, k=4, noise 1, {which}", grid, rows)
 

@@ -26,7 +26,7 @@ from skmtl.solvers.predictive import shared_spread, task_spread
 from skmtl.solvers.relevance import feature_scales, in_given_features, in_scaled_features, scaled_data
 from skmtl.solvers.solution import FactorPrior, Solution
 from skmtl.solvers.task_sums import TaskSums, sums_of_data, sums_of_moments
-from skmtl.solvers.threads import has_narrow_set_up, one_blas_thread
+from skmtl.solvers.threads import has_narrow_moments, has_narrow_set_up, one_blas_thread
 from skmtl.tasks import TaskData
 
 
@@ -222,11 +222,12 @@ class _Solver:
 
     def _solve_ridge(self, scale_targets: ScaleTargets, alpha_own: float | NDArray | None, **options: Any) -> _Round:
         alpha, alpha_common = self.strengths.alpha, self.strengths.alpha_common
-        formulation = formulate(
-            self.data, alpha, alpha_common, alpha_own, self.fit_intercept, scale_targets, self.moments
-        )
-        prepared = prepare(formulation, options["n_components"])
-        solution = solve_prepared(prepared, alpha=alpha, alpha_common=alpha_common, **options)
+        with one_blas_thread(self.moments is not None and has_narrow_moments(self.data)):
+            formulation = formulate(
+                self.data, alpha, alpha_common, alpha_own, self.fit_intercept, scale_targets, self.moments
+            )
+            prepared = prepare(formulation, options["n_components"])
+            solution = solve_prepared(prepared, alpha=alpha, alpha_common=alpha_common, **options)
         penalties = self.strengths.penalties
         if alpha_own is not None:
             penalties = replace(penalties, own=alpha_own, is_group=False)

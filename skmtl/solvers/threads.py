@@ -22,6 +22,8 @@ from skmtl.objective import Problem
 from skmtl.observations import ListedObservations as Listed
 from skmtl.tasks import TaskData
 
+#: Second moments of fewer elements are decomposed sooner by one thread.
+_NARROW_MOMENTS = 1 << 17
 #: Where observations are listed, only products with an X beyond this are worth threads.
 _MANY_ELEMENTS = 1 << 23
 
@@ -39,6 +41,11 @@ def _controller() -> ThreadpoolController:
 def has_narrow_set_up(data: TaskData) -> bool:
     """Whether what precedes the first step (means, second moments, an eigendecomposition) gains nothing."""
     return sparse.issparse(data.X) or data.X.size < FEW_ELEMENTS
+
+
+def has_narrow_moments(data: TaskData) -> bool:
+    """Whether what follows, once second moments stand for all rows, gains nothing."""
+    return data.n_features**2 < _NARROW_MOMENTS
 
 
 def has_narrow_steps(problem: Problem) -> bool:
