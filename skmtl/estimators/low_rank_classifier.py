@@ -84,7 +84,7 @@ class LowRankClassifier(LowRankModel, ClassifierMixin, BaseEstimator):
         What features were multiplied by inside under ``feature_prior="learned"``; all coefficients are those of the
         features as given.
     common_ : ndarray of shape (n_features,) or None
-        Common part m.
+        Common part m of the two-class tasks.
     own_ : dict of {task: ndarray of shape (n_features, n_outputs)} or None
         Own parts E.
     coef_ : dict of {task: ndarray}, ndarray or list
@@ -96,7 +96,7 @@ class LowRankClassifier(LowRankModel, ClassifierMixin, BaseEstimator):
     classes_by_task_ : dict of {task: ndarray of shape (n_classes,)}
         Classes of the classification tasks.
     classes_ : ndarray of shape (n_classes,) or list of such
-        y an array: the classes of its one column, or of each; long form: all classes of all tasks.
+        y an array: the classes of its one column, or of every column; long form: all classes of all tasks.
     target_scale_ : dict of {task: float}
         What the linear predictor was divided by inside.
     rank_ : int
@@ -104,7 +104,7 @@ class LowRankClassifier(LowRankModel, ClassifierMixin, BaseEstimator):
     objective_ : float
         F at the solution.
     objective_path_ : ndarray of shape (n_steps + 1,)
-        F after every step.
+        F after every step; with ``own_penalty="group"``, of shape (n_rounds,), after every round.
     dual_gap_ : float
         Upper bound of `objective_` minus the optimum of the convex problem without a limit on the rank: a
         small gap proves a global optimum.

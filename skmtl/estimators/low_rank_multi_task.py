@@ -53,6 +53,7 @@ class LowRankMultiTask(LowRankModel, BaseEstimator):
         Factors on the observations of a class, as in :class:`~sklearn.linear_model.LogisticRegression`.
     scale_targets : {"std", "residual", None}, default="std"
         "std": regression targets are divided by their standard deviation inside, so that units do not matter.
+        With `alpha_common` all of them are divided by one: what tasks have in common has one unit.
         "residual": by the standard deviation of their residuals, `noise_scale_`, found in four rounds of fit
         and estimate; then tasks with less noise count for more, and `alpha` stands against a noise of one.
         Everything public is in the units of the targets.
@@ -93,7 +94,8 @@ class LowRankMultiTask(LowRankModel, BaseEstimator):
         What features were multiplied by inside under ``feature_prior="learned"``; all coefficients are those of the
         features as given.
     common_ : ndarray of shape (n_features,) or None
-        Common part m.
+        Common part m of the tasks with one output. Where not all have one `target_scale_` it is in units of scaled
+        predictors: ``coef_`` of a task holds ``target_scale_ * common_``.
     own_ : dict of {task: ndarray of shape (n_features, n_outputs)} or None
         Own parts E.
     coef_ : dict of {task: ndarray}, ndarray or list
@@ -105,18 +107,21 @@ class LowRankMultiTask(LowRankModel, BaseEstimator):
     classes_by_task_ : dict of {task: ndarray of shape (n_classes,)}
         Classes of the classification tasks.
     classes_ : ndarray of shape (n_classes,) or list of such
-        y an array: the classes of its one column, or of each; long form: all classes of all tasks.
+        y an array: the classes of its one column, or of every column that holds classes; long form: all classes of all
+        tasks.
     target_scale_ : dict of {task: float}
         What the linear predictor was divided by inside.
     noise_scale_ : dict of {task: float}
-        Regression tasks: standard deviation of the noise in units of the target, from the residuals of the fit
-        and its degrees of freedom. Tasks with few rows are shrunk towards the share of noise in all tasks.
+        Of regression tasks, where there are any: standard deviation of the noise in units of the target, from the
+        residuals of the fit and its degrees of freedom. Tasks with few rows are shrunk towards the share of noise in
+        all tasks.
     rank_ : int
         Components in use.
     objective_ : float
         F at the solution.
     objective_path_ : ndarray of shape (n_steps + 1,)
-        F after every step; with ``scale_targets="residual"``, in the last of its rounds.
+        F after every step; with ``scale_targets="residual"``, in the last of its rounds; with
+        ``own_penalty="group"``, of shape (n_rounds,), after every round.
     dual_gap_ : float
         Upper bound of `objective_` minus the optimum of the convex problem without a limit on the rank: a
         small gap proves a global optimum.

@@ -49,6 +49,7 @@ class LowRankRegressor(SpreadMixin, LowRankModel, RegressorMixin, BaseEstimator)
         observations of a task, 1 for tasks that are not named.
     scale_targets : {"std", "residual", None}, default="std"
         "std": regression targets are divided by their standard deviation inside, so that units do not matter.
+        With `alpha_common` all of them are divided by one: what tasks have in common has one unit.
         "residual": by the standard deviation of their residuals, `noise_scale_`, found in four rounds of fit
         and estimate; then tasks with less noise count for more, and `alpha` stands against a noise of one.
         Everything public is in the units of the targets.
@@ -89,7 +90,7 @@ class LowRankRegressor(SpreadMixin, LowRankModel, RegressorMixin, BaseEstimator)
         What features were multiplied by inside under ``feature_prior="learned"``; all coefficients are those of the
         features as given.
     common_ : ndarray of shape (n_features,) or None
-        Common part m.
+        Common part m, in units of `coef_`.
     own_ : dict of {task: ndarray of shape (n_features, n_outputs)} or None
         Own parts E.
     coef_ : dict of {task: ndarray}, ndarray or list
@@ -103,14 +104,15 @@ class LowRankRegressor(SpreadMixin, LowRankModel, RegressorMixin, BaseEstimator)
     target_scale_ : dict of {task: float}
         What the linear predictor was divided by inside.
     noise_scale_ : dict of {task: float}
-        Regression tasks: standard deviation of the noise in units of the target, from the residuals of the fit
-        and its degrees of freedom. Tasks with few rows are shrunk towards the share of noise in all tasks.
+        With ``loss="squared"``: standard deviation of the noise in units of the target, from the residuals of the
+        fit and its degrees of freedom. Tasks with few rows are shrunk towards the share of noise in all tasks.
     rank_ : int
         Components in use.
     objective_ : float
         F at the solution.
     objective_path_ : ndarray of shape (n_steps + 1,)
-        F after every step; with ``scale_targets="residual"``, in the last of its rounds.
+        F after every step; with ``scale_targets="residual"``, in the last of its rounds; with
+        ``own_penalty="group"``, of shape (n_rounds,), after every round.
     dual_gap_ : float
         Upper bound of `objective_` minus the optimum of the convex problem without a limit on the rank: a
         small gap proves a global optimum.

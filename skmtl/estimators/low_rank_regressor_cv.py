@@ -30,8 +30,8 @@ class LowRankRegressorCV(SpreadMixin, LowRankModelCV, RegressorMixin, BaseEstima
         if that lowers the held-out loss of the best model.
     feature_prior : "auto", "ridge", "learned" or a list of both, default="auto"
         "learned": features are scaled by the spread of their coefficients over tasks. "auto": if that lowers the
-        held-out loss of the best model; it is tried on tables that are longer than wide and have at most 200 columns,
-        and not where all other parameters are given.
+        held-out loss of the best model by a standard error; it is tried on tables that are longer than wide and have at
+        most 200 columns, and not where all other parameters are given.
     loss : {"squared", "poisson"}, default="squared"
         "poisson" is for counts, with a logarithmic link.
     task_weight : "balanced" or dict of {task: weight}, default=None
@@ -42,7 +42,7 @@ class LowRankRegressorCV(SpreadMixin, LowRankModelCV, RegressorMixin, BaseEstima
         deviation of what the joint model leaves of them; the strengths are then tuned again in these units.
     cv : int, splitter or iterable of (train, test), default=None
         None: 5 folds. A number means :class:`~skmtl.TaskKFold` for named targets, own rows and the long form, so
-        that every fold has its share of every task, and scikit-learn's own folds for an array y.
+        that every fold has its share of every task, and scikit-learn's own folds for an array y without gaps.
     scoring : str, callable or dict of {task: str or callable}, default=None
         What is to be greatest. None: minus the mean held-out loss, in the units of the objective: squared errors
         over the variance of the target, log losses, Poisson losses. A name of scikit-learn's or a dict is a
@@ -92,13 +92,15 @@ class LowRankRegressorCV(SpreadMixin, LowRankModelCV, RegressorMixin, BaseEstima
         candidate less what it fell behind (not in a full grid, and not with `one_standard_error`).
         Under ``scale_targets="residual"`` the scores of the second search, in units of the residuals.
     best_index_, best_score_, best_params_ : int, float, dict
-        Of the chosen candidate.
+        Of the chosen candidate: the best where every parameter was given, else the best that has no part that is not
+        worth its freedom (see Notes).
     n_splits_ : int
         Folds that had something to train and something to test on.
     guarded_ : list
         Tasks that got an independent model: their factors are zero, their coefficients are own part.
-    tasks_, basis_, factors_, common_, own_, coef_, intercept_, classes_by_task_, target_scale_, rank_, \
-objective_, objective_path_, dual_gap_, convergence_, n_iter_, n_features_in_, feature_names_in_
+    tasks_, basis_, factors_, common_, own_, coef_, intercept_, classes_by_task_, target_scale_, noise_scale_, \
+feature_scale_, factor_mean_, factor_covariance_, rank_, objective_, objective_path_, dual_gap_, convergence_, \
+n_iter_, n_features_in_, feature_names_in_
         Of the model fitted on everything, as in :class:`LowRankRegressor`.
 
     See Also
@@ -108,9 +110,10 @@ objective_, objective_path_, dual_gap_, convergence_, n_iter_, n_features_in_, f
     Notes
     -----
     Independent models (own parts alone) and pooled models (a common part alone) are candidates too, so that the
-    choice is not far behind either on any set of tasks. Simple models are tried first; a part is added where it
-    lowers the held-out loss, and every strength is narrowed down by brackets and parabolas. A task
-    whose training part in a fold has no target, or lacks one of its classes, sits out that fold.
+    choice is not far behind either on any set of tasks. Simple models are tried first; a further part, like scaled
+    features, is kept where it lowers the held-out loss by a standard error over the folds, and every strength is
+    narrowed down by brackets and parabolas. Where every parameter is given, all combinations are tried, and the best is
+    taken. A task whose training part in a fold has no target, or lacks one of its classes, sits out that fold.
 
     All strengths that are stated are those of a fit on all rows. Where they were "auto", the fits on folds had them
     divided by the share of the targets that a fold trains on: the objective is a mean over rows, in which a prior of a

@@ -42,7 +42,7 @@ def user_splits(estimator: Any, given: Given) -> Splits:
     if isinstance(cv, int | np.integer) or cv is None:
         cv = check_cv(5 if cv is None else cv, y, classifier=is_classifier(estimator))
     else:
-        cv = cv if hasattr(cv, "split") else check_cv(_pairs(cv))
+        cv = cv if hasattr(cv, "split") and not isinstance(cv, str) else check_cv(_pairs(cv))
     n_rows = X.shape[0] if hasattr(X, "shape") else len(np.asarray(X))
     splits = [_checked(pair, number, n_rows, estimator.cv) for number, pair in enumerate(cv.split(X, y, groups))]
     if not splits:

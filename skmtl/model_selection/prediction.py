@@ -52,7 +52,8 @@ def cross_val_predict(
     groups, n_jobs, verbose, params, pre_dispatch
         See scikit-learn.
     cv : int, splitter or iterable of splits, default=None
-        None and a number of folds mean `TaskKFold` for named targets and the long form.
+        None and a number of folds mean `TaskKFold` for named targets, for the long form (unless a pipeline's steps
+        stand before the one that knows `task_col` by position) and for arrays with gaps.
     method : {"predict", "predict_proba", "predict_log_proba", "decision_function"}, default="predict"
 
     Returns

@@ -43,8 +43,9 @@ class GridSearchCV(_NamedTargets, model_selection.GridSearchCV):
     """`sklearn.model_selection.GridSearchCV` that takes targets in a plain dict.
 
     Everything is as in scikit-learn, but: y may be a dict {task: column}, X a dict of tables beside it; and
-    for named targets and for the long form ``cv=None`` and a number mean `TaskKFold`, so that every training
-    part has every task and class.
+    for named targets, for the long form (unless a pipeline's steps stand before the one that knows `task_col` by
+    position) and for arrays with gaps ``cv=None`` and a number mean `TaskKFold`, so that every training part has
+    every task and class.
 
     Parameters
     ----------

@@ -76,15 +76,17 @@ def solve_group(
         first = _gradients(plain, null_point(plain.problem))
         eta = np.maximum(first.norms / alpha - 1.0, 0.0) / first.curvatures
     earlier: tuple[NDArray, NDArray] | None = None
+    path = []
     for _ in range(_MAX_ROUNDS):
         solution, last = fit(np.divide(1.0, eta, out=np.full(len(eta), np.inf), where=eta > 0), start)
         point = point_of(plain, solution)
+        path.append(_objective(plain, point, solution, eta, alpha))
         now = _gradients(plain, point)
         error = np.where(eta > 0, np.abs(now.norms / alpha - 1.0), np.maximum(now.norms / alpha - 1.0, 0.0))
         if error.max(initial=0.0) <= _TOLERANCE:
             break
         earlier, eta, start = (eta, now.norms), _next(eta, now, earlier, alpha), solution
-    certified = _certified(plain, point, solution, eta, alpha)
+    certified = _certified(plain, point, solution, path)
     if error.max(initial=0.0) > _TOLERANCE and certified.convergence is not None:
         reason = (
             f"{_MAX_ROUNDS} rounds left own parts whose gradients differ from alpha_own by a share of "
@@ -155,15 +157,19 @@ def _slopes(plain: Formulation, point: Point) -> list[NDArray]:
     return [block.loss_and_slope(raw)[1] for block, raw in zip(plain.problem.blocks, _raws(plain, point), strict=True)]
 
 
-def _certified(plain: Formulation, point: Point, solution: Solution, eta: NDArray, alpha: float) -> Solution:
-    """With the objective of the group norm, and a duality gap for it."""
+def _objective(plain: Formulation, point: Point, solution: Solution, eta: NDArray, alpha: float) -> float:
+    """That of the group norm, from that of the ridges."""
     problem = plain.problem
     order = np.concatenate([block.tasks for block in problem.blocks])
     assert point.own is not None
     sizes = np.empty(len(eta))
     sizes[order] = problem.task_norms(point.own * problem.penalties.own_factor)
     ridge = 0.5 * np.divide(sizes**2, eta, out=np.zeros(len(eta)), where=eta > 0)
-    objective = solution.objective + float(np.sum(alpha * sizes - ridge))
+    return solution.objective + float(np.sum(alpha * sizes - ridge))
+
+
+def _certified(plain: Formulation, point: Point, solution: Solution, path: list[float]) -> Solution:
+    """With the objectives of the group norm after every round, and a duality gap for the last."""
     slopes = _slopes(plain, point)
-    gap = problem.duality_gap(slopes, problem.coefficient_gradient(slopes), objective)
-    return replace(solution, objective=objective, dual_gap=gap)
+    gap = plain.problem.duality_gap(slopes, plain.problem.coefficient_gradient(slopes), path[-1])
+    return replace(solution, objective=path[-1], objective_path=np.array(path), dual_gap=gap)

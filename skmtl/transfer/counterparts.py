@@ -1,4 +1,4 @@
-"""The models that a joint estimator is compared with: the same family, tuned alike, without sharing, and pooled."""
+"""The models that a joint estimator is compared with: without sharing and pooled, tuned where they are skmtl's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from skmtl.estimators import (
 from skmtl.inputs import TargetRules
 from skmtl.transfer.task_table import TaskTable
 
-#: What "tuned alike" is for each of skmtl's estimators.
+#: The tuned version of each of skmtl's estimators.
 _TUNED: dict[type, type] = {
     LowRankRegressor: LowRankRegressorCV,
     LowRankClassifier: LowRankClassifierCV,

@@ -142,7 +142,7 @@ def _legend(report: Any) -> list[str]:
     scores += [f"{', '.join(own)}: mean of the folds"] if own else []
     lines = [f"scores       on held-out rows, {report.n_folds} folds: {'; '.join(scores)}"]
     lines.append("labels       of the task in the training part of a fold")
-    lines.append("independent  the same kind of model, tuned alike, nothing shared between tasks")
+    lines.append("independent  the same kind of model (tuned, if it is skmtl's), nothing shared between tasks")
     if "pooled" in report.estimators:
         lines.append("pooled       one model for all tasks, as if they were the same")
     lines.append("gain         joint - independent, +- its standard error (Nadeau & Bengio 2003)")

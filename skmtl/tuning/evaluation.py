@@ -88,7 +88,7 @@ class Evaluation:
         n_jobs: int | None = None,
         is_race: bool = False,
     ):
-        self.data, self.folds, self.scorer, self.n_jobs = data, folds, scorer, n_jobs
+        self.data, self.folds, self.scorer, self.n_jobs, self.is_race = data, folds, scorer, n_jobs, is_race
         self._n_first = max(_N_FIRST, int(np.ceil(_FIRST_SHARE * len(folds)))) if is_race else len(folds)
         self.outcomes: dict[Candidate, Outcome] = {}
         self._released = set(map(id, folds[n_kept(data) :]))

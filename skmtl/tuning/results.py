@@ -16,11 +16,11 @@ from skmtl.tuning.evaluation import Evaluation, Outcome
 def choose(evaluation: Evaluation, one_standard_error: bool) -> Candidate:
     """The candidate to fit on everything.
 
-    The best, without parts that are not worth their freedom; with `one_standard_error`, the simplest of all
-    candidates within one standard error of the best.
+    The best of a grid; of a free search the best without parts that are not worth their freedom; with
+    `one_standard_error`, the simplest of all candidates within one standard error of the best.
     """
     if not one_standard_error:
-        return evaluation.worthwhile()
+        return evaluation.worthwhile() if evaluation.is_race else evaluation.best()
     best = evaluation.best()
     scores = evaluation.outcomes[best].scores
     scores = scores[~np.isnan(scores)]

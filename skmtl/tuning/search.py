@@ -132,7 +132,7 @@ class _Walk:
         shared = [candidate for candidate in self.evaluation.outcomes if candidate.has_shared]
         if not self.space.chooses("factor_prior") or not shared:
             return
-        best = self.evaluation.worthwhile(shared)
+        best = self.evaluation.best(shared) if self.space.is_grid else self.evaluation.worthwhile(shared)
         candidate = replace(best, factor_prior="learned")
         self.evaluation([candidate], against=best)
         if not self.space.is_grid and self.evaluation.best([best, candidate]) == candidate:
