@@ -113,6 +113,14 @@ def test_the_planted_rank_is_found(seed):
     assert model.n_components_ == 5
 
 
+def test_of_a_grid_the_best_is_taken_whatever_its_parts():
+    X, y = make_multitask(60, 8, 6, n_components=2, own=0.3, random_state=2)
+    grid = {"n_components": [2], "alpha": [0.02], "alpha_common": [None, 10.0], "alpha_own": [None, 1.0, 0.3]}
+    model = LowRankRegressorCV(**grid, factor_prior="auto", feature_prior=["ridge", "learned"]).fit(X, y)
+    assert model.cv_results_["rank_test_score"][model.best_index_] == 1
+    assert model.alpha_own_ is not None
+
+
 def test_one_standard_error_takes_a_simpler_model_that_is_nearly_as_good():
     X, y = make_multitask(50, 10, 6, n_components=2, noise=2.0, random_state=0)
     grid = {
@@ -364,6 +372,7 @@ WRONG = [
     ({"scoring": "accuracy", "cv": 2}, "Task 'task_0' cannot be scored by 'accuracy'"),
     ({"scoring": lambda estimator, X, y: np.nan, "cv": 2}, "scoring gives NaN on every fold"),
     ({"scoring": lambda estimator, X, y: {"a": 1.0}, "cv": 2}, "neither a task nor 'mean'"),
+    ({"cv": "kfold"}, "Expected `cv` as an integer, a cross-validation object"),
     ({"cv": []}, r"cv=\[\] gives no fold at all."),
     ({"scoring": "nonsense"}, "nonsense"),
 ]

@@ -12,6 +12,8 @@ from sklearn.preprocessing import StandardScaler
 from skmtl import (
     AffinityDisplay,
     BasisDisplay,
+    GroupedTasks,
+    LowRankClassifier,
     LowRankMultiTask,
     LowRankRegressor,
     PathDisplay,
@@ -19,7 +21,7 @@ from skmtl import (
     group_tasks,
     task_affinity,
 )
-from skmtl.datasets import load_penguins
+from skmtl.datasets import load_penguins, make_multitask
 from skmtl.relatedness import TaskAffinity
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -71,6 +73,21 @@ def test_groups_are_framed_and_belong_to_the_same_tasks():
     assert set(display.order_[:4]) == set(groups.groups[0])
     with pytest.raises(ValueError, match="groups and affinity must be of the same tasks"):
         AffinityDisplay.from_affinity(made_up(3)[0], groups=groups)
+
+
+def test_affinities_of_an_estimator_are_of_the_kinds_and_groups_that_it_knows():
+    X, y = make_multitask(60, 5, 3, kinds=["multiclass", "regression", "binary"], random_state=0)
+    codes = {
+        task: np.unique(column, return_inverse=True)[1] if task == "task_0" else column for task, column in y.items()
+    }
+    kinds = {"task_0": "multiclass"}
+    model = make_pipeline(StandardScaler(), LowRankMultiTask(n_components=2, kinds=kinds)).fit(X, codes)
+    display = AffinityDisplay.from_estimator(model, X, codes)
+    np.testing.assert_array_equal(display.affinity.matrix, task_affinity(X, codes, kinds=kinds).matrix)
+    grouped = GroupedTasks(LowRankMultiTask(n_components=1), n_groups=2, random_state=0).fit(X, y)
+    assert AffinityDisplay.from_estimator(grouped, X, y).groups is grouped.grouping_
+    numbers = LowRankClassifier(n_components=2).fit(X, {"task_0": codes["task_0"]})
+    assert AffinityDisplay.from_estimator(numbers, X, {"task_0": codes["task_0"]}).order_ == ["task_0"]
 
 
 def test_given_axes_are_drawn_on():

@@ -71,6 +71,7 @@ def test_objective_is_that_of_a_slow_solver_and_the_gap_bounds_it(layout):
     solution = fit(data, alpha, alpha_own)
     own = sizes(data, solution)
     assert 0 < np.count_nonzero(own) < 5
+    assert solution.objective_path[-1] == solution.objective
     _, value = gradients(data, solution)
     shared = np.linalg.norm(solution.basis @ solution.factors, "nuc")
     assert_allclose(solution.objective, value + alpha * shared + alpha_own * own.sum(), rtol=1e-7)

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
+from sklearn.utils.validation import check_is_fitted
 
 from skmtl.displays.canvas import DIVERGING, name_ticks, single_axes
 from skmtl.relatedness import TaskAffinity, TaskGroups, task_affinity
+from skmtl.single_task import last_step, task_classes
 
 #: Up to so many tasks numbers are written into the cells.
 _NUMBERS = 12
@@ -23,7 +25,7 @@ class AffinityDisplay:
     """Heat map of the affinities of tasks, like tasks side by side.
 
     Red is likeness, blue likeness of opposite sign, white none. Affinities that cannot be told from zero at two
-    standard errors bear a dot. Made by `from_affinity` or `from_data`.
+    standard errors bear a dot. Made by `from_affinity`, `from_data` or `from_estimator`.
 
     Parameters
     ----------
@@ -93,6 +95,29 @@ class AffinityDisplay:
             Further arguments of `skmtl.task_affinity`: kinds, task_col.
         """
         return cls.from_affinity(task_affinity(X, y, **options), groups=groups, ax=ax)
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, X: Any, y: Any, *, groups: TaskGroups | None = None, ax: Any = None
+    ) -> AffinityDisplay:
+        """Estimate the affinities of tasks that are of the kinds a fitted estimator took them for, and draw them.
+
+        Parameters
+        ----------
+        estimator : fitted multi-task estimator, or a pipeline or search that holds one
+            Its ``task_col`` says where task labels are, its classes and ``kinds`` which tasks are of which kind.
+        X, y : as in `fit` of the estimator
+        groups : TaskGroups, default=None
+            None: those of a `GroupedTasks`.
+        ax : matplotlib axes, default=None
+        """
+        inner = last_step(estimator)
+        check_is_fitted(inner)
+        classes = {task: classes for task in inner.tasks_ if (classes := task_classes(inner, task)) is not None}
+        kinds = {task: "binary" if len(found) == 2 else "multiclass" for task, found in classes.items()}
+        kinds |= getattr(inner, "kinds", None) or {}
+        groups = getattr(inner, "grouping_", None) if groups is None else groups
+        return cls.from_data(X, y, groups=groups, ax=ax, kinds=kinds or None, task_col=inner.task_col)
 
     def plot(self, ax: Any = None) -> AffinityDisplay:
         """Draw.
