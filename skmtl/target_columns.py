@@ -49,16 +49,17 @@ def observed_values(column: Any) -> tuple[NDArray[np.intp], NDArray]:
 
     Parameters
     ----------
-    column : array-like of shape (n,)
+    column : array-like of shape (n,) or (n, 1)
 
     Returns
     -------
     rows : intp ndarray of shape (n_observed,)
     values : ndarray of shape (n_observed,)
     """
-    column = as_column(column)
-    rows = np.flatnonzero(~is_missing(column))
-    return rows, natural_dtype(np.asarray(column)[rows])
+    values = np.asarray(as_column(column))
+    values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    rows = np.flatnonzero(~is_missing(values))
+    return rows, natural_dtype(values[rows])
 
 
 def natural_dtype(values: NDArray) -> NDArray:

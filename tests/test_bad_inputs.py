@@ -306,6 +306,29 @@ BAD_FITS = {
         LowRankMultiTask(class_weight={"size": "balanced"}), X, Y, None,
         "class_weight names the unknown task 'size'; the classification tasks are ['ripe'].",
     ),
+    "a class of weight zero": (
+        LowRankMultiTask(class_weight={"ripe": {"yes": 0}}), X, Y, None,
+        "class_weight of task 'ripe' must hold finite numbers > 0, got {'yes': 0}; to leave a class out, leave out "
+        "its rows.",
+    ),
+    "classes beyond what a float tells apart": (
+        LowRankClassifier(), X, {"code": put(np.full(8, 2**60), [0, 3], 2**60 + 1)}, None,
+        "Task 'code' has whole numbers beyond 2**53 as classes, which cannot all be told apart as floating-point "
+        "numbers; give them as strings.",
+    ),
+    "a table that is none": (
+        LowRankRegressor(), {"size": None}, {"size": NUMBERS}, None,
+        "X of task 'size' must be a table, got None.",
+    ),
+    "no column beside that of the tasks": (
+        LowRankRegressor(task_col="school"), LONG[["school"]], NUMBERS, None,
+        "X has no column beside task_col='school'; give at least one feature.",
+    ),
+    "a table without names before one with names": (
+        LowRankRegressor(), {"size": X, "price": frame(["a", "b", "c"])}, {"size": NUMBERS, "price": NUMBERS}, None,
+        "The tables of X must have the same columns in the same order: task 'size' has a ndarray without names, "
+        "task 'price' has ['a', 'b', 'c'].",
+    ),
     "class_weight of no known form": (
         LowRankClassifier(class_weight=2.0), X, {"ripe": LABELS}, None,
         "class_weight must be None, 'balanced', a dict {class: weight} or a dict {task: either}, got "

@@ -293,6 +293,24 @@ def test_groups_reach_the_splitter():
     assert by_groups.best_score_ == by_splits.best_score_
 
 
+@pytest.mark.parametrize("alpha", [0, [0, 0.1], [0.1, 0, np.inf]])
+def test_no_penalty_at_all_is_a_strength_like_others(alpha):
+    X, y = make_multitask(30, 4, 3, noise=0.1, random_state=0)
+    free = LowRankRegressorCV(alpha=alpha, alpha_common=None, alpha_own=None, cv=2).fit(X, y)
+    assert free.alpha_ in (0, 0.1)
+    assert 0 in {parameters["alpha"] for parameters in free.cv_results_["params"]}
+    grid = LowRankRegressorCV(**FEW | {"alpha": alpha, "factor_prior": ["ridge", "learned"]}).fit(X, y)
+    assert np.isfinite(grid.coef_["task_0"]).all()
+
+
+def test_the_guard_stops_where_no_fold_can_judge_the_tasks_that_are_left():
+    X, y = make_multitask(90, 4, 3, n_components=1, n_outliers=3, random_state=0)
+    rare = np.full(90, None, dtype=object)
+    rare[[3, 5]] = "a", "b"
+    model = LowRankMultiTaskCV(cv=3).fit(X, {**y, "rare": rare})
+    assert "rare" not in model.guarded_
+
+
 def test_a_task_with_fewer_labels_than_folds_sits_out_where_it_has_none():
     X, y = make_multitask(40, 4, 4, random_state=0)
     y["task_3"][2:] = np.nan

@@ -210,6 +210,14 @@ class TestRefits:
         assert vars(model).keys() == before.keys()
         assert all(vars(model)[name] is before[name] for name in before)
 
+    @pytest.mark.parametrize("n_components", [2, None])
+    def test_a_warm_start_from_other_tasks_reaches_the_same_optimum(self, numbers, n_components):
+        X, Y = numbers
+        options = {"n_components": n_components, "alpha": 0.1, "tol": 1e-10}
+        warm = LowRankRegressor(**options, warm_start=True).fit(X, Y[:, :1])
+        cold = LowRankRegressor(**options).fit(X, Y)
+        np.testing.assert_allclose(warm.fit(X, Y).objective_, cold.objective_, rtol=1e-7)
+
     def test_a_warm_start_begins_where_the_last_fit_ended(self, numbers):
         X, Y = numbers
         Y = np.where(np.random.default_rng(0).random(Y.shape) < 0.3, np.nan, Y)

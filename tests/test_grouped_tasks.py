@@ -208,3 +208,17 @@ CHECKS = [
 @pytest.mark.parametrize(("estimator", "check"), CHECKS)
 def test_scikit_learns_own_checks_pass(estimator, check):
     check(estimator)
+
+
+def test_what_is_said_of_a_task_reaches_the_model_of_its_group(problem):
+    X, y, _, _ = problem
+    first = next(iter(y))
+    said = {"kinds": {first: "regression"}, "task_weight": dict.fromkeys(y, 2.0)}
+    model = grouped(make_pipeline(StandardScaler(), LowRankMultiTask(n_components=1, **said))).fit(X, y)
+    for one, members in zip(model.estimators_, model.groups_, strict=True):
+        inside = one.steps[-1][1]
+        assert inside.task_weight == dict.fromkeys(members, 2.0)
+        assert inside.kinds == ({first: "regression"} if first in members else None)
+    labels = {task: np.where(column > 0, "up", "down") for task, column in y.items()}
+    by_class = grouped(LowRankClassifier(n_components=1, class_weight={"up": 2.0})).fit(X, labels)
+    assert all(one.class_weight == {"up": 2.0} for one in by_class.estimators_)

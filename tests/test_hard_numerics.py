@@ -253,3 +253,23 @@ def test_long_targets_that_are_all_alike_have_no_unit_of_their_own():
     np.testing.assert_allclose(model.intercept_[1], 0.1, rtol=1e-12)
     Y[:, 1] = 0.0
     np.testing.assert_allclose(model.objective_, LowRankRegressor(n_components=1, alpha=1e-3).fit(X, Y).objective_)
+
+
+@pytest.mark.parametrize("parts", [{}, {"alpha_own": 0.1}, {"alpha_own": 0.1, "own_penalty": "group"}])
+@pytest.mark.parametrize("prior", ["ridge", "learned"])
+def test_no_penalty_beside_a_common_part_is_the_limit_of_a_small_one(parts, prior):
+    rng = np.random.RandomState(0)
+    X, W = rng.randn(60, 5), rng.randn(5, 2) @ rng.randn(2, 3)
+    y = X @ W + 0.5 * rng.randn(60, 3)
+    options = {"n_components": 2, "alpha_common": 0.1, "factor_prior": prior, **parts}
+    none, small = (LowRankRegressor(alpha=alpha, **options).fit(X, y) for alpha in (0.0, 1e-7))
+    np.testing.assert_allclose(none.coef_, small.coef_, atol=1e-3)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1e-12])
+@pytest.mark.parametrize("n_components", [2, None])
+def test_features_that_say_nothing_leave_intercepts(alpha, n_components):
+    y = np.random.RandomState(0).randn(30, 3)
+    model = LowRankRegressor(n_components=n_components, alpha=alpha).fit(np.ones((30, 4)), y)
+    assert model.rank_ == 0
+    np.testing.assert_allclose(model.intercept_, y.mean(axis=0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -417,3 +418,10 @@ def test_reading_is_silent_about_ordinary_data():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         read(features(30), mixed_targets())
+
+
+def test_decimals_are_numbers():
+    exact = [Decimal("1.25"), None, Decimal("-3"), Decimal("0.5")] * 2
+    data = read(features(), {"price": pd.Series(exact)})
+    assert kinds_of(data) == {"price": "regression"}
+    assert_array_equal(data.y[:, 0], [1.25, np.nan, -3.0, 0.5] * 2)

@@ -110,12 +110,21 @@ def test_the_long_form_in_other_files(tmp_path, capsys, ending):
     assert rows["north"][1:3] == rows["south"][1:3] == ["regression", "15"]  # of 30, in the training part
 
 
-def test_semicolons_with_decimal_commas(tmp_path, capsys):
+@pytest.mark.parametrize("decimal", [",", "."])
+def test_semicolons_with_decimal_commas_or_points(tmp_path, capsys, decimal):
     path = tmp_path / "german.csv"
-    table().to_csv(path, index=False, sep=";", decimal=",")
+    table().to_csv(path, index=False, sep=";", decimal=decimal)
     status, out, _ = run(capsys, path, "--targets", "reading", "maths", "--cv", 2)
     assert status == 0
     assert "features: 3 numeric" in out
+
+
+def test_lines_of_more_fields_than_names_are_refused(tmp_path, capsys):
+    path = tmp_path / "named_rows.csv"
+    path.write_text("a,b,y\n" + "".join(f"row{i},{i},{i % 3},{i / 7}\n" for i in range(30)))
+    status, _, err = run(capsys, path, "--targets", "y")
+    assert status != 0
+    assert "has lines with more fields than its header has names (3); name every column" in err
 
 
 def test_whole_numbers_are_numbers_unless_declared(pupils, capsys):

@@ -255,3 +255,10 @@ def test_errors_beside_own_parts_are_as_large_as_stated(form):
         mean, std = model.predict(form(new), return_std=True)
         squares.append(np.mean(((new @ coef + rng.randn(300, 8) - mean) / std) ** 2))
     assert_allclose(np.mean(squares), 1.0, atol=0.12)
+
+
+def test_one_row_of_every_task_has_finite_deviations_and_nothing_is_printed(capfd):
+    X, y = make_multitask(1, 5, 3, random_state=0)
+    _, std = LowRankRegressor(n_components=2).fit(X, y).predict(X, return_std=True)
+    assert all(np.isfinite(column).all() for column in std.values())
+    assert capfd.readouterr() == ("", "")

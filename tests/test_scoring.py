@@ -398,3 +398,10 @@ WRONG = {
 def test_mistakes_are_told_when_the_scorer_is_made(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_a_column_as_a_table_is_scored_like_the_column():
+    X = np.random.RandomState(0).randn(30, 3)
+    y = {"price": X[:, :1] + 1.0}
+    model = LowRankRegressor(n_components=1).fit(X, y)
+    assert MultiTaskScorer()(model, X, y) == MultiTaskScorer()(model, X, {"price": y["price"][:, 0]})

@@ -81,8 +81,13 @@ def _read_text(pd: Any, path: Path) -> Any:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise BadData(f"{path} has several columns called {', '.join(map(repr, twice))}; rename them")
-        decimal = "," if separator == ";" else "."
-        return pd.read_csv(path, sep=separator, decimal=decimal, encoding="utf-8-sig")
+        # Semicolons stand where commas are decimal, but not only there: what makes more columns numbers is right.
+        decimals = (",", ".") if separator == ";" else (".",)
+        frames = [pd.read_csv(path, sep=separator, decimal=decimal, encoding="utf-8-sig") for decimal in decimals]
+    frame = max(frames, key=lambda one: one.select_dtypes("number").shape[1])
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise BadData(f"{path} has lines with more fields than its header has names ({len(names)}); name every column")
+    return frame
 
 
 def require_columns(frame: Any, wanted: Sequence[str], flag: str) -> None:

@@ -224,6 +224,7 @@ or (where X is one) a dict, default=None
     ) -> NDArray:
         """By held-out losses, compared anew without those found until no more are."""
         whole, guarded = evaluation.data, np.empty(0, dtype=np.intp)
+        judged = ~np.isnan(evaluation.outcomes[chosen].task_scores).all(axis=0)
         for _ in range(_MAX_GUARD_ROUNDS):
             others = np.setdiff1d(np.arange(len(whole.tasks)), guarded)
             if len(guarded):
@@ -232,7 +233,8 @@ or (where X is one) a dict, default=None
                 evaluation = Evaluation(data, folds, n_jobs=self.n_jobs)
             harmed = others[harmed_tasks(evaluation, chosen, alone)]
             guarded = np.union1d(guarded, harmed)
-            if not len(harmed) or len(guarded) == len(whole.tasks):
+            judged[guarded] = False
+            if not len(harmed) or not judged.any():
                 break
         return guarded
 

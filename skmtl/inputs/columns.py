@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from numbers import Real
 from typing import Any
 
@@ -131,7 +132,7 @@ def _read_objects(array: NDArray, whose: str) -> Column:
     if types <= {bool, np.bool_}:
         values[~missing] = present.astype(np.float64)
         return Column(values, np.array([False, True]), np.dtype(bool))
-    if all(issubclass(given, (Real, np.number)) for given in types):
+    if all(issubclass(given, (Real, np.number, Decimal)) for given in types):
         values[~missing] = present.astype(np.float64)
         whole = all(issubclass(given, (int, np.integer)) for given in types)
         return Column(values, None, np.dtype(np.int64 if whole else np.float64))

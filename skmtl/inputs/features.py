@@ -39,7 +39,9 @@ def stack_features(estimator: Any, tables: Mapping[Hashable, Any], *, reset: boo
     Many small tables are checked as one, which is what makes thousands of tasks cheap.
     """
     names = list(tables)
-    first_name, first = names[0], tables[names[0]]
+    # Where one table has names, all must: whose come first says nothing of the columns of the others.
+    first_name = next((name for name, table in tables.items() if _column_names(table) is not None), names[0])
+    first = tables[first_name]
     columns = _column_names(first)
     for name, table in tables.items():
         if columns is not None and _column_names(table) != columns:
@@ -75,6 +77,8 @@ def split_task_column(estimator: Any, X: Any, task_col: Any, *, reset: bool) -> 
     validate_data(estimator, X, reset=reset, skip_check_array=True)
     columns = _column_names(X)
     others = np.delete(np.arange(X.shape[1]), position)
+    if not len(others):
+        raise ValueError(f"X has no column beside task_col={task_col!r}; give at least one feature.")
     features = X[:, others] if columns is None else X[[columns[j] for j in others]]
     try:
         features = _checked(features, partial(check_array, estimator=estimator, input_name="X"), reset)
@@ -136,7 +140,7 @@ def _table(table: Any, name: Hashable) -> Any:
     elif sparse.issparse(table):
         return table
     else:
-        array = table.to_numpy() if hasattr(table, "to_numpy") else np.asarray(table)
+        array = np.asarray(table.to_numpy() if hasattr(table, "to_numpy") else table)
     if array.ndim != 2:
         raise ValueError(f"X of task {name!r} must be two-dimensional, got shape {array.shape}.")
     return array

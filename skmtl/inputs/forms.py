@@ -223,7 +223,10 @@ def own_targets(X: Mapping[Hashable, Any], y: Mapping[Hashable, Any]) -> Observe
     observed = observed_rows({name: y[name] for name in X})
     sizes = np.bincount(observed.tasks_by_row, minlength=len(observed.names))
     for name, size in zip(X, sizes.tolist(), strict=True):
-        n_rows = X[name].shape[0] if hasattr(X[name], "shape") else len(X[name])
+        try:
+            n_rows = X[name].shape[0] if hasattr(X[name], "shape") else len(X[name])
+        except TypeError:
+            raise ValueError(f"X of task {name!r} must be a table, got {X[name]!r}.") from None
         if n_rows != size:
             raise ValueError(f"X and y of task {name!r} have different lengths: {n_rows} rows and {size} targets.")
     return observed

@@ -262,6 +262,11 @@ def _encode_rows(observed: Observed, is_class: NDArray) -> tuple[dict[int, NDArr
 def _class_labels(observed: Observed, task: int, numbers: NDArray) -> NDArray:
     """What the user called the classes that `numbers` stand for."""
     labels = observed.labels[task]
+    if labels is None and observed.dtypes[task].kind in "iu" and np.abs(numbers).max(initial=0.0) >= 2.0**53:
+        raise ValueError(
+            f"Task {observed.names[task]!r} has whole numbers beyond 2**53 as classes, which cannot all be told apart "
+            "as floating-point numbers; give them as strings."
+        )
     return numbers.astype(observed.dtypes[task]) if labels is None else labels[numbers.astype(np.intp)]
 
 

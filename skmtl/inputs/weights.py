@@ -257,6 +257,9 @@ def _weight_of_class(wanted: Any, task: Task, codes: NDArray, weights: NDArray) 
         totals = np.bincount(codes, weights, minlength=len(task.classes))
         return weights.sum() / (len(task.classes) * totals)
     result = np.array([wanted.get(label, 1.0) for label in task.classes.tolist()], dtype=np.float64)
-    if not np.isfinite(result).all() or (result < 0).any():
-        raise ValueError(f"class_weight of task {task.name!r} must hold finite numbers >= 0, got {dict(wanted)!r}.")
+    if not np.isfinite(result).all() or (result <= 0).any():
+        raise ValueError(
+            f"class_weight of task {task.name!r} must hold finite numbers > 0, got {dict(wanted)!r}; to leave a class "
+            "out, leave out its rows."
+        )
     return result

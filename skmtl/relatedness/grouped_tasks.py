@@ -15,10 +15,17 @@ from sklearn.utils.validation import check_is_fitted
 from skmtl.inputs import TargetRules, as_task_data, scored_targets, union_classes
 from skmtl.inputs.features import task_labels
 from skmtl.predictors import split as split_estimator
-from skmtl.relatedness.group_forms import gather_answers, part_of_query, part_of_training
+from skmtl.relatedness.group_forms import estimator_for, gather_answers, part_of_query, part_of_training
 from skmtl.relatedness.groups import TaskGroups, group_task_data
 from skmtl.scoring import mean_score, score_task
 from skmtl.single_task import column_of, last_step, require_instance
+
+
+def _fitted(one: Any, X: Any, y: Any, weight: Any) -> Any:
+    if weight is None:
+        return one.fit(X, y)
+    step = f"{one.steps[-1][0]}__" if hasattr(one, "steps") else ""
+    return one.fit(X, y, **{f"{step}sample_weight": weight})
 
 
 def _inner_has(method: str) -> Any:
@@ -128,8 +135,9 @@ class GroupedTasks(MetaEstimatorMixin, BaseEstimator):
         names = [task.name for task in data.tasks]
         fitted = []
         for members in positions:
-            part = part_of_training(form, X, y, sample_weight, [names[t] for t in members], members)
-            fitted.append(self._fit_one(*part))
+            own = [names[t] for t in members]
+            part = part_of_training(form, X, y, sample_weight, own, members)
+            fitted.append(_fitted(estimator_for(self.estimator, own, names), *part))
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(reader, name):
                 setattr(self, name, getattr(reader, name))
@@ -141,13 +149,6 @@ class GroupedTasks(MetaEstimatorMixin, BaseEstimator):
         self._form, self._tasks, self._members = form, data.tasks, positions
         self._set_classes()
         return self
-
-    def _fit_one(self, X: Any, y: Any, weight: Any) -> Any:
-        one = clone(self.estimator)
-        if weight is None:
-            return one.fit(X, y)
-        step = f"{one.steps[-1][0]}__" if hasattr(one, "steps") else ""
-        return one.fit(X, y, **{f"{step}sample_weight": weight})
 
     def _set_classes(self) -> None:
         self.classes_by_task_ = {task.name: task.classes for task in self._tasks if task.classes is not None}

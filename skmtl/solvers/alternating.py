@@ -30,9 +30,9 @@ from skmtl.solvers.preconditioner import Preconditioner
 from skmtl.solvers.proximal import is_affordable, minimise_trace_norm
 from skmtl.solvers.solution import Convergence, Solution
 from skmtl.solvers.start import (
-    WEAKEST,
     curvature_preconditioner,
     leading_gradient,
+    least_strength,
     null_point,
     random_basis,
     sketches_gradient,
@@ -69,6 +69,17 @@ class Prepared:
         if self.curvature is not None:
             return self.curvature
         return curvature_preconditioner(self.formulation.problem, self.null)
+
+    def at(self, alpha: float, alpha_common: float | None) -> Formulation:
+        """The formulation at these strengths.
+
+        A shared strength below rounding is as good as none, and leaves the systems of the factor step solvable.
+        """
+        problem = self.formulation.problem
+        common = np.inf if alpha_common is None else alpha_common
+        shared = max(alpha, least_strength(self.gradient))
+        problem = replace(problem, penalties=replace(problem.penalties, shared=shared, common=common))
+        return replace(self.formulation, problem=problem)
 
     @property
     def largest_alpha(self) -> float:
@@ -186,12 +197,8 @@ def _begin(
     start: Solution | None,
     report: Report | None,
 ) -> _Begun:
-    problem = prepared.formulation.problem
-    # A strength below rounding is as good as none, and leaves the systems of the factor step solvable.
-    floor = WEAKEST * float(np.linalg.norm(prepared.gradient))
-    common = np.inf if alpha_common is None else alpha_common
-    problem = replace(problem, penalties=replace(problem.penalties, shared=max(alpha, floor), common=common))
-    formulation = replace(prepared.formulation, problem=problem)
+    formulation = prepared.at(alpha, alpha_common)
+    problem = formulation.problem
     limit = min(problem.X.shape[1], problem.n_outputs)
     rank = limit if n_components is None else min(n_components, limit)
     if not np.isfinite(problem.penalties.shared):
@@ -238,7 +245,8 @@ def _proximal(
     first = np.zeros_like(prepared.gradient)
     if start is not None:
         basis, factors = columns_of(formulation, start)
-        first = basis @ factors.T
+        if factors is not None:
+            first = basis @ factors.T
     done = minimise_trace_norm(problem, loss, null, first, tol=settings.tol, max_iter=settings.max_iter, report=report)
     scale = relative_scale(done.point.value, null.value)
     return Descent(done.point, done.gap, done.path, done.gap <= settings.tol * scale, CLOSED)

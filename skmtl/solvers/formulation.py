@@ -236,11 +236,15 @@ def restore(formulation: Formulation, point: Point, n_columns: int) -> Solution:
     )
 
 
-def columns_of(formulation: Formulation, solution: Solution) -> tuple[NDArray, NDArray]:
-    """Basis and factors of a fitted solution as those of the problem: (features, k) and (n_outputs, k)."""
+def columns_of(formulation: Formulation, solution: Solution) -> tuple[NDArray, NDArray | None]:
+    """Basis and factors of a fitted solution as those of the problem: (features, k) and (n_outputs, k).
+
+    No factors where the solution is of other outputs.
+    """
     k, scales = max(solution.rank, 1), formulation.output_scales[:, np.newaxis]
-    basis = solution.basis[:, :k]
-    factors = solution.factors[:k, formulation.order].T / scales
+    basis, factors = solution.basis[:, :k], None
+    if solution.factors.shape[1] == len(scales):
+        factors = solution.factors[:k, formulation.order].T / scales
     return basis if formulation.directions is None else formulation.directions.T @ basis, factors
 
 

@@ -227,6 +227,7 @@ class _Solver:
                 self.data, alpha, alpha_common, alpha_own, self.fit_intercept, scale_targets, self.moments
             )
             prepared = prepare(formulation, options["n_components"])
+            prepared = replace(prepared, formulation=prepared.at(alpha, alpha_common))
             solution = solve_prepared(prepared, alpha=alpha, alpha_common=alpha_common, **options)
         penalties = self.strengths.penalties
         if alpha_own is not None:
@@ -249,7 +250,8 @@ class _Solver:
             return found.solution, found
 
         blocks, scales = make_blocks(data, scale_targets, None if strengths.alpha_common is None else np.nan)
-        plain = describe(make_problem(data, blocks, strengths.penalties, self.fit_intercept), data, scales)
+        problem = make_problem(data, blocks, strengths.penalties, self.fit_intercept)
+        plain = prepare(describe(problem, data, scales)).at(strengths.alpha, strengths.alpha_common)
         solution, last, eta = solve_group(plain, fit, start, eta)
         return replace(last, solution=solution, eta=eta).with_earlier_steps(n_iter - last.n_iter)
 

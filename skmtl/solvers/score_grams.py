@@ -162,7 +162,7 @@ def inverse_roots(systems: NDArray, least: NDArray) -> NDArray:
     except np.linalg.LinAlgError:  # `least` drowns in rounding
         values, vectors = np.linalg.eigh(systems)
         return np.swapaxes(vectors / np.sqrt(np.maximum(values, least[:, np.newaxis]))[:, np.newaxis], 1, 2)
-    for root in roots:
+    for root in roots if roots.size else ():
         # Transposed, a triangle in the order of LAPACK, which is inverted where it stands.
         root[...] = dtrtri(root.T, overwrite_c=True)[0].T
     return roots

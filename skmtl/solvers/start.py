@@ -22,7 +22,7 @@ from skmtl.solvers.preconditioner import Preconditioner, make_preconditioner
 from skmtl.solvers.task_models import LossState
 
 #: Smallest strength, as a share of the gradient at the null model.
-WEAKEST = 1e-11
+_WEAKEST = 1e-11
 #: Combinations of outputs that are tried beyond the components, what share of the rows tells which, and how few of
 #: them do not: a sample twice as noisy as the data already names nearly the same.
 _EXTRA_COLUMNS, _SAMPLED_SHARE, _LEAST_SAMPLE = 5, 0.1, 2000
@@ -91,6 +91,11 @@ def curvature_preconditioner(problem: Problem, point: Point) -> Preconditioner:
     return make_preconditioner(problem.X, row_weights / problem.n_outputs, between, tells_noise=tells_noise)
 
 
+def least_strength(gradient: NDArray) -> float:
+    """The shared strength below which a penalty drowns in rounding, given the gradient at the null model."""
+    return max(_WEAKEST * float(np.linalg.norm(gradient)), 1e-150)
+
+
 def sketches_gradient(problem: Problem, n_components: int) -> bool:
     """Whether the gradient of all outputs, some fifth of a fit to sparse X, costs more than `leading_gradient`."""
     n_columns = n_components + _EXTRA_COLUMNS
@@ -119,7 +124,7 @@ def leading_gradient(
         for block, slope in zip(problem.blocks, slopes, strict=True)
     ]
     gradient = FeatureMatrix(X.X[rows], X.centre).transposed_times(np.concatenate(sampled, axis=1))
-    ridge = max(problem.penalties.reference, WEAKEST * float(np.linalg.norm(gradient)))
+    ridge = max(problem.penalties.reference, least_strength(gradient))
     whitened = preconditioner.inverse_root(gradient, ridge)
     outputs = np.linalg.eigh(whitened.T @ whitened)[1][:, -(n_components + _EXTRA_COLUMNS) :]
     return problem.basis_gradient(slopes, outputs)

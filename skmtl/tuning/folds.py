@@ -53,6 +53,8 @@ _MAX_ITER = 100
 _KEPT_ELEMENTS = 1 << 27
 #: Ranks beyond this are all the same distance from a low one.
 _NO_LIMIT = 1000
+#: Strengths below this are all the same distance from a strong one.
+_LEAST = 1e-9
 #: Starts that a fold remembers.
 _N_STARTS = 12
 
@@ -212,11 +214,7 @@ class Fold:
         prepared, (data, moments) = self._prepare(candidate), self._training(candidate)
         strengths = Strengths(candidate.alpha, candidate.alpha_common, candidate.alpha_own)
         solution, _ = with_noise(data, prepared, solution, strengths.penalties, self._options.fit_intercept, moments)
-        formulation = prepared.formulation
-        # The formulation is that of other values of alpha and alpha_common.
-        penalties = replace(strengths.penalties, own=formulation.problem.penalties.own)
-        problem = replace(formulation.problem, penalties=penalties)
-        return with_learned_prior(data, solution, replace(formulation, problem=problem))
+        return with_learned_prior(data, solution, prepared.at(candidate.alpha, candidate.alpha_common))
 
     def _training(self, candidate: Candidate) -> tuple[TaskData, Moments | None]:
         """The training part in the features that the candidate sees; moments stand for its rows where there are any."""
@@ -322,7 +320,8 @@ class Fold:
             parts += int((known.alpha_own is None) != (candidate.alpha_own is None))
             parts += int(known.feature_prior != candidate.feature_prior)
             rank = _rank(known) - _rank(candidate)
-            return abs(np.log(known.alpha / candidate.alpha)) + 3.0 * parts + max(-rank, 0.5 * rank)
+            change = abs(np.log(max(known.alpha, _LEAST) / max(candidate.alpha, _LEAST)))
+            return change + 3.0 * parts + max(-rank, 0.5 * rank)
 
         if not candidate.has_shared or not self._starts:
             return None

@@ -32,7 +32,7 @@ _NARROW = {"n_components": 1, "alpha": 2, "alpha_common": 8, "alpha_own": 4}
 _MAX_PARABOLAS = {"n_components": 2, "alpha": 2, "alpha_common": 1, "alpha_own": 1}
 #: Strengths of a further part that win nothing, before it is given up.
 _MAX_IDLE = 2
-#: Stands for "no limit" where ranks are compared.
+#: Stands for "no limit" where ranks and strengths are compared, its reciprocal for a strength of zero.
 _LARGE = 1e9
 #: Rounds over strength and rank of the shared part.
 _MAX_ROUNDS = 3
@@ -144,7 +144,7 @@ class _Walk:
         """Small steps along every strength; the candidate need not lie on the lattices."""
         parts = candidate.parts
         names = [*parts, "n_components"] if "alpha" in parts else [*parts]
-        near = replace(candidate, **{name: self._near(name, getattr(candidate, name) or np.inf) for name in names})
+        near = replace(candidate, **{name: self._near(name, getattr(candidate, name)) for name in names})
         self.evaluation([near])
         for name in _PARTS:
             # Beside a shared part the score is flat in the strength of the common one.
@@ -190,7 +190,11 @@ class _Walk:
 
     def _near(self, name: str, value: float):
         """The value on an axis that is nearest, on a logarithmic scale."""
-        return min(self.axes[name], key=lambda one: abs(np.log(min(one or np.inf, _LARGE) / min(value, _LARGE))))
+
+        def place(one: float | None) -> float:
+            return float(np.log(np.clip(np.inf if one is None else one, 1.0 / _LARGE, _LARGE)))
+
+        return min(self.axes[name], key=lambda one: abs(place(one) - place(value)))
 
     def _allows(self, parts: AbstractSet[str]) -> bool:
         if "alpha_common" in parts and not self.scales.can_share:
