@@ -14,6 +14,7 @@ from skmtl.optional import pandas
 from skmtl.relatedness.coordinates import feature_coordinates
 from skmtl.relatedness.task_evidence import Outputs, TaskEvidence, centre, read_tasks, standardised_outputs, sum_moments
 from skmtl.relatedness.variance import explained_shares, spectra
+from skmtl.solvers.threads import has_narrow_set_up, one_blas_thread
 
 #: Rows of uncorrelated noise that are assumed beside those that two tasks share.
 _PRIOR_ROWS = 10.0
@@ -137,9 +138,9 @@ def task_affinity(X: Any, y: Any, *, kinds: Any = None, task_col: Any = None) ->
     (3, 3)
     """
     data, _ = read_tasks("task_affinity", X, y, kinds, task_col)
-    Z = feature_coordinates(data, whiten=True)
-    outputs = standardised_outputs(data)
-    return affinity_of_outputs(outputs, Z)
+    with one_blas_thread(has_narrow_set_up(data)):
+        Z = feature_coordinates(data, whiten=True)
+        return affinity_of_outputs(standardised_outputs(data), Z)
 
 
 def affinity_of_outputs(outputs: Outputs, Z: NDArray) -> TaskAffinity:

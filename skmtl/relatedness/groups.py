@@ -25,6 +25,7 @@ from skmtl.relatedness.task_evidence import (
     sum_moments,
 )
 from skmtl.relatedness.variance import own_variances
+from skmtl.solvers.threads import has_narrow_set_up, one_blas_thread
 from skmtl.tasks import TaskData
 
 #: Folds, for tasks of few labels (fewer than so many on average) and of many: of few, none can be spared.
@@ -193,7 +194,8 @@ def group_task_data(data: TaskData, n_groups: int | None, random_state: Any) -> 
         return _result(names, np.zeros(n_tasks, int) if n_groups != n_tasks else np.arange(n_tasks), 0, [])
     sorted_data, order = in_order_of_names(data)
     labels = np.empty(n_tasks, dtype=np.intp)
-    labels[order], rank, path = _grouped(sorted_data, n_groups, check_random_state(random_state))
+    with one_blas_thread(has_narrow_set_up(data)):
+        labels[order], rank, path = _grouped(sorted_data, n_groups, check_random_state(random_state))
     return _result(names, labels, rank, path)
 
 

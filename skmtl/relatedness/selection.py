@@ -24,6 +24,7 @@ from skmtl.relatedness.task_evidence import (
     sum_moments,
 )
 from skmtl.relatedness.variance import own_variances
+from skmtl.solvers.threads import has_narrow_set_up, one_blas_thread
 from skmtl.targets import listed
 
 _N_FOLDS = 10
@@ -142,14 +143,15 @@ def select_tasks(
         raise ValueError(f"main must be one of the tasks {listed(names)}, got {main!r}.")
     data, _ = in_order_of_names(data)
     names = [task.name for task in data.tasks]
-    outputs = standardised_outputs(data)
-    Z = feature_coordinates(data, whiten=False)
-    row_norm = float(np.mean(np.sum(Z**2, axis=1)))
-    parts = list(folds(data, outputs, Z, min(_N_FOLDS, data.n_rows), check_random_state(random_state)))
-    trial = _Trial(parts, names.index(main), row_norm)
-    evidence = centre(sum_moments(outputs, Z), outputs.task_of_output)
-    membership = Membership(evidence, own_variances(evidence, row_norm), row_norm)
-    steps = trial.path(companions(membership, trial.main, trial.candidates))
+    with one_blas_thread(has_narrow_set_up(data)):
+        outputs = standardised_outputs(data)
+        Z = feature_coordinates(data, whiten=False)
+        row_norm = float(np.mean(np.sum(Z**2, axis=1)))
+        parts = list(folds(data, outputs, Z, min(_N_FOLDS, data.n_rows), check_random_state(random_state)))
+        trial = _Trial(parts, names.index(main), row_norm)
+        evidence = centre(sum_moments(outputs, Z), outputs.task_of_output)
+        membership = Membership(evidence, own_variances(evidence, row_norm), row_norm)
+        steps = trial.path(companions(membership, trial.main, trial.candidates))
     path = [(names[step.task], step.error, step.gain, step.standard_error) for step in steps]
     rank = steps[-1].rank if steps else 0
     return TaskSelection(main, [task for task, *_ in path], trial.error_alone, path, rank)
