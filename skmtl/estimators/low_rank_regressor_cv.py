@@ -71,8 +71,8 @@ class LowRankRegressorCV(SpreadMixin, LowRankModelCV, RegressorMixin, BaseEstima
     verbose : int, default=0
         Progress of the final fit.
     n_jobs : int, default=None
-        Folds worked on at a time, in threads; where X has fewer than half a million elements that would take longer,
-        and they come one after the other.
+        Folds worked on at a time, in threads; where X (or what stands for complete targets, its second moments) has
+        fewer than half a million elements that would take longer, and they come one after the other.
     task_col : str or int, default=None
         Long form: name or position of the column of X that holds the task of each row.
 

@@ -19,8 +19,8 @@ from skmtl.tasks import TaskData
 from skmtl.tuning.candidates import Candidate
 from skmtl.tuning.folds import Fold, n_elements, n_kept
 
-#: Elements of X from which on folds gain from threads: fits to fewer hold the interpreter's lock, and two of them
-#: take half as long again as one after the other.
+#: Elements that a fit works with from which on folds gain from threads: fits to fewer hold the interpreter's lock, and
+#: two of them take half as long again as one after the other.
 _WORTH_THREADS = 1 << 19
 #: Folds, as a share of all and at least, on which a candidate may fall behind.
 _FIRST_SHARE, _N_FIRST = 0.4, 2
@@ -123,8 +123,9 @@ class Evaluation:
 
     def _in_threads(self, jobs: Sequence[Any]) -> list[Any]:
         """Results of all jobs; several at a time leave the BLAS one thread each, or they would wait for one another."""
-        n_workers = min(effective_n_jobs(self.n_jobs), len(jobs)) if self.data.X.size >= _WORTH_THREADS else 1
-        with one_blas_thread(n_workers > 1 or n_elements(self.data) < FEW_ELEMENTS):
+        size = n_elements(self.data)
+        n_workers = min(effective_n_jobs(self.n_jobs), len(jobs)) if size >= _WORTH_THREADS else 1
+        with one_blas_thread(n_workers > 1 or size < FEW_ELEMENTS):
             return Parallel(n_jobs=n_workers, prefer="threads")(jobs)
 
     def _outcome(self, candidate: Candidate, results: Sequence[Result | None]) -> Outcome:
