@@ -39,7 +39,7 @@ def stack_features(estimator: Any, tables: Mapping[Hashable, Any], *, reset: boo
     Many small tables are checked as one, which is what makes thousands of tasks cheap.
     """
     names = list(tables)
-    # Where one table has names, all must: whose come first says nothing of the columns of the others.
+    # Where one table has names all must: columns without names may stand in any order, whichever table comes first.
     first_name = next((name for name, table in tables.items() if _column_names(table) is not None), names[0])
     first = tables[first_name]
     columns = _column_names(first)
