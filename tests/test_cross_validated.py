@@ -390,7 +390,8 @@ WRONG = [
     ({"scoring": "accuracy", "cv": 2}, "Task 'task_0' cannot be scored by 'accuracy'"),
     ({"scoring": lambda estimator, X, y: np.nan, "cv": 2}, "scoring gives NaN on every fold"),
     ({"scoring": lambda estimator, X, y: {"a": 1.0}, "cv": 2}, "neither a task nor 'mean'"),
-    ({"cv": "kfold"}, "Expected `cv` as an integer, a cross-validation object"),
+    ({"cv": "kfold"}, r"cv must be a number, a splitter or pairs \(train, test\) of rows; got 'kfold'."),
+    ({"cv": 2.5}, r"cv must be a number, a splitter or pairs \(train, test\) of rows; got 2.5."),
     ({"cv": []}, r"cv=\[\] gives no fold at all."),
     ({"scoring": "nonsense"}, "nonsense"),
 ]

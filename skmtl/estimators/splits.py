@@ -55,10 +55,9 @@ def user_splits(estimator: Any, given: Given) -> Splits:
 
 
 def _pairs(cv: Any) -> Any:
-    """An iterable of splits as a list; scikit-learn's own error for anything else."""
-    is_iterable = hasattr(cv, "__iter__") and not isinstance(cv, str)
-    pairs = list(cv) if is_iterable else cv
-    if is_iterable and not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
+    """An iterable of splits as a list."""
+    pairs = list(cv) if hasattr(cv, "__iter__") else [cv]
+    if not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
         raise ValueError(f"cv must be a number, a splitter or pairs (train, test) of rows; got {cv!r}.")
     return pairs
 
