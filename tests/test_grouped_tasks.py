@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from planted import planted_groups
 from sklearn.base import clone
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -222,3 +222,11 @@ def test_what_is_said_of_a_task_reaches_the_model_of_its_group(problem):
     labels = {task: np.where(column > 0, "up", "down") for task, column in y.items()}
     by_class = grouped(LowRankClassifier(n_components=1, class_weight={"up": 2.0})).fit(X, labels)
     assert all(one.class_weight == {"up": 2.0} for one in by_class.estimators_)
+
+
+def test_an_estimator_that_knows_no_names_takes_arrays_only(problem):
+    X, y, _, _ = problem
+    with pytest.raises(TypeError, match=r"estimator must be a multi-task estimator of skmtl, or .* got Ridge"):
+        grouped(Ridge()).fit(X, y)
+    array = np.column_stack(list(y.values()))
+    assert grouped(Ridge()).fit(X, array).predict(X).shape == array.shape

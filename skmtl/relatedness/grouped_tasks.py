@@ -19,6 +19,7 @@ from skmtl.relatedness.group_forms import estimator_for, gather_answers, part_of
 from skmtl.relatedness.groups import TaskGroups, group_task_data
 from skmtl.scoring import mean_score, score_task
 from skmtl.single_task import column_of, last_step, require_instance
+from skmtl.targets import is_named
 
 
 def _fitted(one: Any, X: Any, y: Any, weight: Any) -> Any:
@@ -124,9 +125,19 @@ class GroupedTasks(MetaEstimatorMixin, BaseEstimator):
         Returns
         -------
         self : object
+
+        Raises
+        ------
+        TypeError
+            For an estimator that knows no names, with named tasks.
         """
         require_instance(self.estimator)
         inner = last_step(self.estimator)
+        if is_named(y) and not hasattr(last_step(getattr(inner, "estimator", inner)), "_rules"):
+            raise TypeError(
+                "Where tasks are named, estimator must be a multi-task estimator of skmtl, or a pipeline or search "
+                f"that ends in one; got {self.estimator!r}."
+            )
         rules = inner._rules() if hasattr(inner, "_rules") else TargetRules(type(inner).__name__, "any")
         reader: Any = clone(self)
         data, form = as_task_data(reader, X, y, sample_weight, rules=rules, task_col=self.task_col)
