@@ -68,7 +68,7 @@ def scales(seeds: range) -> None:
 
 
 def priors(seeds: range) -> None:
-    """Where intercepts and common part are not to be learned, also the least risk that any estimator can have."""
+    """Where intercepts and common part are not to be learned, also about the least risk that an estimator can have."""
     grid = [0.5, 0.8, 1.1, 1.5, 2.0, 2.6, 3.3]
     for signal, common, intercepts in ((0.7, 0.0, False), (1.0, 0.0, False), (1.0, 0.0, True), (1.0, 1.0, True)):
         rows: dict[str, list] = {"ridge": [], "learned": []} | ({} if intercepts else {"posterior mean": []})

@@ -1,5 +1,7 @@
-"""The posterior mean under the very draws of `make_multitask`: on average over them no estimator has a lower risk.
+"""The posterior mean under the draws of `make_multitask`: on average over them no estimator has a lower risk.
 
+But for one thing: the basis is normal here and orthonormal there, k (k + 1) / 2 of its d k numbers being known, which
+may save as large a share of what learning the basis costs.
 Gibbs sampling of factors and basis in turn, with the noise, the variance of the factors and the intercepts known.
 Geman, S. & Geman, D. (1984). Stochastic relaxation, Gibbs distributions, and the Bayesian restoration of images. IEEE
 Transactions on Pattern Analysis and Machine Intelligence, 6(6), 721-741. doi:10.1109/TPAMI.1984.4767596
