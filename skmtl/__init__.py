@@ -9,6 +9,7 @@ from skmtl.estimators import (
     LowRankRegressor,
     LowRankRegressorCV,
 )
+from skmtl.importances import feature_importances
 from skmtl.model_selection import TaskKFold, stack_tasks
 from skmtl.predictors import split
 from skmtl.relatedness import GroupedTasks, group_tasks, select_tasks, task_affinity
@@ -38,6 +39,7 @@ __all__ = [
     "TransferDisplay",
     "TransferReport",
     "__version__",
+    "feature_importances",
     "group_tasks",
     "select_tasks",
     "split",
