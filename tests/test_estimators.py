@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import get_tags
 
-from skmtl import LowRankClassifier, LowRankMultiTask, LowRankRegressor, TaskTargets
+from skmtl import LowRankClassifier, LowRankMultiTask, LowRankRegressor, LowRankRegressorCV, TaskTargets
 from skmtl.datasets import make_multitask
 
 KINDS = {"size": "regression", "alive": "binary", "colour": "multiclass", "visits": "count"}
@@ -326,6 +326,29 @@ class TestProgress:
         lines = capsys.readouterr().out.splitlines()
         assert 1 <= len(lines) <= model.n_iter_ // 5 + 2
         assert lines[0].startswith("[LowRankRegressor] step    0  objective ")
+
+    @pytest.mark.parametrize("is_grid", [True, False])
+    def test_verbose_of_a_tuned_model_prints_one_line_per_candidate(self, gaps, capsys, is_grid):
+        values = {"alpha": [0.01, 0.1], "alpha_own": [None, 0.1]} if is_grid else {}
+        model = LowRankRegressorCV(n_components=2, alpha_common=None, cv=3, **values).fit(*gaps)
+        assert capsys.readouterr().out == ""
+        spoken = clone(model).set_params(verbose=1).fit(*gaps)
+        lines = capsys.readouterr().out.splitlines()
+        assert all(line.startswith("[LowRankRegressorCV] ") for line in lines)
+        assert "cross-validation: 3 folds of " in lines[0]
+        assert lines[0].endswith(", 4 candidates on each") == is_grid
+        candidates = [line for line in lines if "] candidate " in line]
+        assert len(candidates) == len(spoken.cv_results_["params"])
+        for line, params, score in zip(
+            candidates, spoken.cv_results_["params"], spoken.cv_results_["mean_test_score"], strict=True
+        ):
+            said = dict(word.split("=") for word in line.split() if "=" in word)
+            assert said["alpha"] == f"{params['alpha']:.4g}"
+            assert said["n_components"] == repr(params["n_components"])
+            assert f"score {score:.6g} " in line
+        assert f"chosen: n_components={spoken.best_params_['n_components']!r} " in "\n".join(lines)
+        assert "] step " in lines[-1]
+        np.testing.assert_array_equal(model.predict(gaps[0]), spoken.predict(gaps[0]))
 
     def test_callbacks_hear_of_the_fit_and_of_its_steps(self, gaps):
         pytest.importorskip("sklearn.callback")

@@ -1,4 +1,4 @@
-"""Progress of a fit: scikit-learn's callbacks where it has them (1.9), and one printed line per few steps."""
+"""Progress of a fit: scikit-learn's callbacks where it has them (1.9), one printed line per few steps or candidate."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ except ImportError:  # scikit-learn < 1.9 has no callbacks
         return method
 
 
-__all__ = ["CallbackSupportMixin", "FitProgress", "with_callbacks"]
+__all__ = ["CallbackSupportMixin", "FitProgress", "SearchProgress", "with_callbacks"]
 
 #: Steps of the solver from one printed line to the next.
 _STEPS_PER_LINE = 5
@@ -64,3 +64,36 @@ class FitProgress:
             step = self._context.subcontext(task_name="step")
             step.call_on_fit_task_begin(estimator=self._estimator)
             step.call_on_fit_task_end(estimator=self._estimator)
+
+
+class SearchProgress:
+    """What a running cross-validation prints on the standard output, as scikit-learn's searches do; nothing with 0.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+        Its `verbose` says whether anything is printed.
+    """
+
+    def __init__(self, estimator: Any) -> None:
+        self._name = type(estimator).__name__
+        self._speaks = int(estimator.verbose) > 0
+        self._n_candidates = 0
+
+    def stage(self, text: str) -> None:
+        """One line for a stage of the search."""
+        if self._speaks:
+            print(f"[{self._name}] {text}", flush=True)
+
+    def candidate(self, params: dict[str, Any], score: float, n_folds: int, seconds: float) -> None:
+        """One line for a candidate, with the strengths of a fit on all rows, as in ``cv_results_["params"]``."""
+        self._n_candidates += 1
+        folds = f"{n_folds} fold{'s' * (n_folds != 1)}"
+        said = f"candidate {self._n_candidates:3d}  score {score:.6g}  {self.described(params)}"
+        self.stage(f"{said}  ({folds}, {seconds:.2f}s)")
+
+    @staticmethod
+    def described(params: dict[str, Any]) -> str:
+        """``name=value`` of every parameter, strengths with four digits."""
+        values = {name: f"{value:.4g}" if isinstance(value, float) else repr(value) for name, value in params.items()}
+        return " ".join(f"{name}={value}" for name, value in values.items())

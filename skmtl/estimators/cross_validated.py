@@ -13,7 +13,7 @@ from scipy import sparse
 
 from skmtl.estimators.attributes import fitted_attributes
 from skmtl.estimators.base import Given
-from skmtl.estimators.callbacks import with_callbacks
+from skmtl.estimators.callbacks import SearchProgress, with_callbacks
 from skmtl.estimators.low_rank import LowRankModel
 from skmtl.estimators.parameters import TUNED, check_tuned_parameters
 from skmtl.estimators.splits import Splits, data_splits, user_splits
@@ -22,12 +22,13 @@ from skmtl.scoring import MultiTaskScorer, require_known_tasks
 from skmtl.solvers import Solution, feature_scales, merge_solutions
 from skmtl.solvers.compression import to_row_space
 from skmtl.solvers.formulation import MAX_ROW_SPACE
-from skmtl.targets import take_rows
+from skmtl.targets import listed, take_rows
 from skmtl.tasks import Task, TaskData
 from skmtl.tuning import (
     Candidate,
     Evaluation,
     FitOptions,
+    Outcome,
     Scales,
     Scorer,
     Space,
@@ -89,9 +90,11 @@ or (where X is one) a dict, default=None
 
     def _solve(self, data: TaskData, given: Given, report: Any) -> tuple[Solution | None, dict[str, Any]]:
         given_splits = user_splits(self, given)
-        evaluation, scales, options = self._search(data, given, given_splits)
+        progress = SearchProgress(self)
+        evaluation, scales, options = self._search(data, given, given_splits, progress)
         chosen = choose(evaluation, self.one_standard_error)
         final = self._on_all_rows(chosen, evaluation.training_share)
+        progress.stage(f"chosen: {progress.described(final.as_dict())}")
         guarded, alone_with = self._guarded(data, evaluation, chosen, given_splits, scales.target, options)
         # What is said of candidates is said in the strengths of a fit on all rows.
         outcomes = [
@@ -109,10 +112,14 @@ or (where X is one) a dict, default=None
         }
         if not chosen.has_shared:
             found["n_components_"] = 0
+        if len(guarded):
+            progress.stage(f"guard: models of their own for {listed(found['guarded_'])}")
         solution = self._refit(data, final, guarded, alone_with, report) if self.refit else None
         return solution, found
 
-    def _search(self, data: TaskData, given: Given, given_splits: Splits) -> tuple[Evaluation, Scales, FitOptions]:
+    def _search(
+        self, data: TaskData, given: Given, given_splits: Splits, progress: SearchProgress
+    ) -> tuple[Evaluation, Scales, FitOptions]:
         """All candidates' outcomes, and the units of strengths and targets that they are in."""
         kept, splits = data_splits(given_splits, data)
         options = FitOptions(self.fit_intercept, getattr(self, "scale_targets", "std"))
@@ -125,7 +132,16 @@ or (where X is one) a dict, default=None
 
         def on_folds(scales: Scales, options: FitOptions) -> Evaluation:
             folds = make_folds(seen, splits, scales.target, options)
-            return Evaluation(seen, folds, scorer, self.n_jobs, is_race)
+            grid = f", {len(space.grid())} candidates on each" if space.is_grid else ""
+            progress.stage(f"cross-validation: {len(folds)} folds of {data.n_rows} rows, {len(data.tasks)} tasks{grid}")
+
+            def tell(outcome: Outcome) -> None:
+                params = self._on_all_rows(outcome.candidate, evaluation.training_share).as_dict()
+                seconds = float(np.nansum(outcome.fit_seconds) + np.nansum(outcome.score_seconds))
+                progress.candidate(params, outcome.mean, int(np.sum(~np.isnan(outcome.fit_seconds))), seconds)
+
+            evaluation = Evaluation(seen, folds, scorer, self.n_jobs, is_race, tell if self.verbose else None)
+            return evaluation
 
         evaluation = on_folds(scales, options)
         search(evaluation, space, scales)

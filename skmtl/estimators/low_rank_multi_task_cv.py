@@ -70,7 +70,7 @@ class LowRankMultiTaskCV(LowRankModelCV, BaseEstimator):
     random_state : int, RandomState instance or None, default=None
         For the random starts.
     verbose : int, default=0
-        Progress of the final fit.
+        1: a line on the standard output for every candidate of the cross-validation, then progress of the final fit.
     n_jobs : int, default=None
         Folds worked on at a time, in threads; where X (or what stands for complete targets, its second moments) has
         fewer than half a million elements that would take longer, and they come one after the other.

@@ -1,7 +1,7 @@
 """Rank and strengths by cross-validation: candidates, their fits on the folds, and the search among them."""
 
 from skmtl.tuning.candidates import Candidate, Space, as_values
-from skmtl.tuning.evaluation import Evaluation, Scorer
+from skmtl.tuning.evaluation import Evaluation, Outcome, Scorer
 from skmtl.tuning.folds import FitOptions, make_folds
 from skmtl.tuning.guard import harmed_tasks
 from skmtl.tuning.marginal_likelihood import has_evidence, outsiders
@@ -13,6 +13,7 @@ __all__ = [
     "Candidate",
     "Evaluation",
     "FitOptions",
+    "Outcome",
     "Scales",
     "Scorer",
     "Space",

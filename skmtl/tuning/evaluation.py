@@ -78,6 +78,8 @@ class Evaluation:
         Folds worked on at a time, in threads; one after the other where X is small.
     is_race : bool
         Whether a candidate that falls clearly behind the best so far on the first folds is not fitted on the others.
+    listener : callable or None
+        Called with every outcome as soon as it is there.
     """
 
     def __init__(
@@ -87,7 +89,9 @@ class Evaluation:
         scorer: Scorer | None = None,
         n_jobs: int | None = None,
         is_race: bool = False,
+        listener: Callable[[Outcome], None] | None = None,
     ):
+        self.listener = listener
         self.data, self.folds, self.scorer, self.n_jobs, self.is_race = data, folds, scorer, n_jobs, is_race
         self._n_first = max(_N_FIRST, int(np.ceil(_FIRST_SHARE * len(folds)))) if is_race else len(folds)
         self.outcomes: dict[Candidate, Outcome] = {}
@@ -102,7 +106,8 @@ class Evaluation:
         new = [candidate for candidate in dict.fromkeys(candidates) if candidate not in self.outcomes]
         if not self.outcomes or self._n_first >= len(self.folds):
             whole = self._on_folds(new, range(len(self.folds)))
-            self.outcomes |= {candidate: self._outcome(candidate, results) for candidate, results in zip(new, whole)}
+            for candidate, results in zip(new, whole):
+                self._keep(self._outcome(candidate, results))
             return
         for candidate in new:
             (first,) = self._on_folds([candidate], range(self._n_first))
@@ -111,10 +116,15 @@ class Evaluation:
                 mean = self._idle(first, self.outcomes[against])
             if mean is None:
                 (rest,) = self._on_folds([candidate], range(self._n_first, len(self.folds)))
-                self.outcomes[candidate] = self._outcome(candidate, [*first, *rest])
+                self._keep(self._outcome(candidate, [*first, *rest]))
             else:
                 outcome = self._outcome(candidate, [*first, *[None] * (len(self.folds) - self._n_first)])
-                self.outcomes[candidate] = replace(outcome, mean=mean, is_complete=False)
+                self._keep(replace(outcome, mean=mean, is_complete=False))
+
+    def _keep(self, outcome: Outcome) -> None:
+        self.outcomes[outcome.candidate] = outcome
+        if self.listener is not None:
+            self.listener(outcome)
 
     def _on_folds(self, candidates: Sequence[Candidate], places: Sequence[int]) -> list[list[Result]]:
         """Results by candidate and fold."""
