@@ -21,6 +21,8 @@ FEW_ELEMENTS = 1 << 21
 _WIDE = 128
 #: Elements of the narrow side that a sparse X reaches into at random: more of them no longer stay in the cache.
 _CACHED_ELEMENTS = 1 << 19
+#: A column is constant where its deviation is no larger than this share of its mean: the last digits of its values.
+_LEAST_DEVIATION = 1e-13
 
 
 def row_chunks(n_rows: int, n_columns: int) -> list[slice]:
@@ -68,8 +70,40 @@ def second_moments(X: NDArray, centre: NDArray | None, row_weights: NDArray) -> 
     return result
 
 
+def column_deviations(X: Any, row_weights: NDArray) -> NDArray:
+    """Weighted standard deviation of every column, zero where it is constant, shape (n_features,).
+
+    About the mean, value by value: columns far from zero keep their digits, and a sparse X stays sparse.
+    """
+    used = np.flatnonzero(row_weights > 0)
+    if len(used) < len(row_weights):
+        X, row_weights = X[used], row_weights[used]
+    means, total = column_means(X, row_weights), row_weights.sum()
+    if sparse.issparse(X):
+        n_features, weights = X.shape[1], np.repeat(row_weights, np.diff(X.indptr))
+        shifted = X.data - means[X.indices]
+        squares = np.bincount(X.indices, weights * shifted**2, n_features)
+        # The zeros that are not stored.
+        stored = np.bincount(X.indices, minlength=n_features)
+        zeros = np.maximum(total - np.bincount(X.indices, weights, n_features), 0.0)
+        variances = (squares + np.where(stored < X.shape[0], zeros, 0.0) * means**2) / total
+    else:
+        sums, squares = np.zeros(X.shape[1]), np.zeros(X.shape[1])
+        for rows in row_chunks(*X.shape):
+            shifted = X[rows] - means
+            sums += row_weights[rows] @ shifted
+            squares += np.einsum("i,ij,ij->j", row_weights[rows], shifted, shifted)
+        # What rounding left of the mean would pass for a variance.
+        variances = np.maximum(squares / total - (sums / total) ** 2, 0.0)
+    deviations = np.sqrt(variances)
+    return np.where(deviations > _LEAST_DEVIATION * np.abs(means), deviations, 0.0)
+
+
 def scaled_columns(X: Any, scales: NDArray) -> Any:
-    """X with every column multiplied by its scale; CSR stays CSR."""
+    """X with every column multiplied by its scale; CSR stays CSR, and single precision single where it holds them."""
+    limits = np.finfo(X.dtype)
+    if X.dtype != scales.dtype and scales.min() > limits.tiny and scales.max() < limits.max:
+        scales = scales.astype(X.dtype)
     return (X @ sparse.diags(scales)).tocsr() if sparse.issparse(X) else X * scales
 
 

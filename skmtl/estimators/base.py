@@ -56,12 +56,22 @@ def _learned_from_features(reader: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Given:
-    """What `fit` was handed: features, targets and groups as they came, and the form that they have."""
+    """What `fit` was handed: features, targets and groups as they came, and the form that they have.
+
+    Attributes
+    ----------
+    units : ndarray of shape (n_features,), or None for ones
+        What the features are divided by before they are fitted.
+    start : Solution or None
+        Where a fit begins, in the features that are fitted.
+    """
 
     X: Any
     y: Any
     groups: Any
     form: Form
+    units: NDArray | None = None
+    start: Solution | None = None
 
 
 def _is_fitted_name(name: str) -> bool:

@@ -19,7 +19,7 @@ from skmtl.estimators.parameters import TUNED, check_tuned_parameters
 from skmtl.estimators.splits import Splits, data_splits, user_splits
 from skmtl.model_selection.default_splitter import as_rows
 from skmtl.scoring import MultiTaskScorer, require_known_tasks
-from skmtl.solvers import Solution, feature_scales, merge_solutions
+from skmtl.solvers import Solution, feature_scales, merge_solutions, out_of_units
 from skmtl.solvers.compression import to_row_space
 from skmtl.solvers.formulation import MAX_ROW_SPACE
 from skmtl.targets import listed, take_rows
@@ -88,7 +88,7 @@ or (where X is one) a dict, default=None
         """
         return self._fit(X, y, sample_weight, groups)
 
-    def _solve(self, data: TaskData, given: Given, report: Any) -> tuple[Solution | None, dict[str, Any]]:
+    def _solve_as_given(self, data: TaskData, given: Given, report: Any) -> tuple[Solution | None, dict[str, Any]]:
         given_splits = user_splits(self, given)
         progress = SearchProgress(self)
         evaluation, scales, options = self._search(data, given, given_splits, progress)
@@ -101,20 +101,22 @@ or (where X is one) a dict, default=None
             replace(outcome, candidate=self._on_all_rows(candidate, evaluation.training_share))
             for candidate, outcome in evaluation.outcomes.items()
         ]
+        fixed = {"scale_features": self.scale_features}
+        best_params = final.as_dict() | fixed
         found = {
-            "cv_results_": cv_results(outcomes, [task.name for task in data.tasks]),
+            "cv_results_": cv_results(outcomes, [task.name for task in data.tasks], fixed),
             "best_index_": list(evaluation.outcomes).index(chosen),
             "best_score_": evaluation.mean(chosen),
-            "best_params_": final.as_dict(),
+            "best_params_": best_params,
             "n_splits_": len(evaluation.folds),
             "guarded_": [data.tasks[t].name for t in guarded],
-            **{f"{name}_": value for name, value in final.as_dict().items()},
+            **{f"{name}_": value for name, value in best_params.items()},
         }
         if not chosen.has_shared:
             found["n_components_"] = 0
         if len(guarded):
             progress.stage(f"guard: models of their own for {listed(found['guarded_'])}")
-        solution = self._refit(data, final, guarded, alone_with, report) if self.refit else None
+        solution = self._refit(data, given.start, final, guarded, alone_with, report) if self.refit else None
         return solution, found
 
     def _search(
@@ -180,7 +182,7 @@ or (where X is one) a dict, default=None
         A loss r² times as large of coefficients r times as large goes with an `alpha` r times as large.
         """
         final = self._on_all_rows(chosen, training_share)
-        residual = self._solve_at(data, None, **final.as_dict()).target_scale
+        residual = self._solve_at(data, None, None, **final.as_dict()).target_scale
         is_number = np.array([task.kind == "regression" for task in data.tasks])
         ratio = float(np.exp(np.mean(np.log(scales.target / residual)[is_number])))
         return (
@@ -219,7 +221,7 @@ or (where X is one) a dict, default=None
         alone_scale = feature_scales(data) if alone.feature_prior == "learned" else None
         for _ in range(_MAX_GUARD_ROUNDS):
             others = np.setdiff1d(everyone, guarded)
-            joint = self._solve_at(data.take(rows, others), None, **learned.as_dict())
+            joint = self._solve_at(data.take(rows, others), None, None, **learned.as_dict())
             scales[others] = joint.target_scale
             if np.ptp(joint.target_scale) == 0:
                 scales[:] = joint.target_scale[0]
@@ -255,14 +257,20 @@ or (where X is one) a dict, default=None
         return guarded
 
     def _refit(
-        self, data: TaskData, chosen: Candidate, guarded: NDArray, alone: Candidate | None, report: Any
+        self,
+        data: TaskData,
+        start: Solution | None,
+        chosen: Candidate,
+        guarded: NDArray,
+        alone: Candidate | None,
+        report: Any,
     ) -> Solution:
         if not len(guarded) or alone is None:
-            return self._solve_at(data, report, **chosen.as_dict())
+            return self._solve_at(data, report, start, **chosen.as_dict())
         rows = np.arange(data.n_rows)
         others = np.setdiff1d(np.arange(len(data.tasks)), guarded)
-        joint = self._solve_at(data.take(rows, others), report, **chosen.as_dict())
-        independent = self._solve_at(data.take(rows, guarded), None, **alone.as_dict())
+        joint = self._solve_at(data.take(rows, others), report, start, **chosen.as_dict())
+        independent = self._solve_at(data.take(rows, guarded), None, start, **alone.as_dict())
         return merge_solutions(data.tasks, [(others, joint), (guarded, independent)])
 
     def _fold_scorer(self, data: TaskData, given: Given, tests: list[NDArray]) -> Scorer:
@@ -280,6 +288,7 @@ or (where X is one) a dict, default=None
         X, y = as_rows(given.X, given.y)
 
         def score(place: int, solution: Solution) -> tuple[float, NDArray]:
+            solution = solution if given.units is None else out_of_units(solution, given.units)
             model = self._fitted_copy(solution, data.tasks, given)
             scored = scoring(model, take_rows(X, tests[place]), take_rows(y, tests[place]))
             if not isinstance(scored, Mapping):

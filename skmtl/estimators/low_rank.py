@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from sklearn.utils import check_random_state
 
 from skmtl.estimators.base import Given, JointLinearModel
 from skmtl.estimators.parameters import TUNED
-from skmtl.solvers import Solution, Strengths, fit_jointly, fit_new_tasks
+from skmtl.solvers import (
+    Solution,
+    Strengths,
+    feature_units,
+    fit_jointly,
+    fit_new_tasks,
+    in_units,
+    out_of_units,
+    start_in_units,
+)
 from skmtl.tasks import TaskData
 
 
 class LowRankModel(JointLinearModel):
     """A joint linear model found by the alternating solver, with the parameters of the constructor."""
+
+    if TYPE_CHECKING:
+        scale_features: bool
 
     @property
     def _keeps_spread(self) -> bool:
@@ -21,12 +34,24 @@ class LowRankModel(JointLinearModel):
         return False
 
     def _solve(self, data: TaskData, given: Given, report: Any) -> tuple[Solution | None, dict[str, Any]]:
-        return self._solve_at(data, report, **{name: getattr(self, name) for name in TUNED}), {}
+        given = replace(given, start=self._start(data))
+        if not self.scale_features:
+            return self._solve_as_given(data, given, report)
+        units = feature_units(data)
+        start = None if given.start is None else start_in_units(given.start, units)
+        scaled = replace(given, units=units, start=start)
+        solution, found = self._solve_as_given(in_units(data, units), scaled, report)
+        return None if solution is None else out_of_units(solution, units), found
+
+    def _solve_as_given(self, data: TaskData, given: Given, report: Any) -> tuple[Solution | None, dict[str, Any]]:
+        """As `_solve`, of features that need no scaling any more."""
+        return self._solve_at(data, report, given.start, **{name: getattr(self, name) for name in TUNED}), {}
 
     def _solve_at(
         self,
         data: TaskData,
         report: Any,
+        start: Solution | None,
         n_components: int | None,
         alpha: float,
         alpha_common: float | None,
@@ -48,7 +73,7 @@ class LowRankModel(JointLinearModel):
             tol=self.tol,
             n_init=self.n_init,
             random_state=check_random_state(self.random_state),
-            start=self._start(data),
+            start=start,
             n_jobs=self.n_jobs,
             report=report,
         )

@@ -47,6 +47,10 @@ class LowRankClassifier(LowRankModel, ClassifierMixin, BaseEstimator):
         observations of a task, 1 for tasks that are not named.
     class_weight : "balanced", dict of {class: weight} or dict of {task: either}, default=None
         Factors on the observations of a class, as in :class:`~sklearn.linear_model.LogisticRegression`.
+    scale_features : bool, default=False
+        Whether features are divided by their standard deviation inside, over the rows that are used and by their
+        weights, so that nothing depends on the units of columns. Everything public is in the features as given; a
+        constant feature stays as it is. `objective_`, `dual_gap_` and strengths are of the features inside.
     n_init : int, default=1
         Starts: the first is spectral, the others are random; the best objective is kept.
     fit_intercept : bool, default=True
@@ -81,8 +85,8 @@ class LowRankClassifier(LowRankModel, ClassifierMixin, BaseEstimator):
         Their covariance. With it `factors_`, `coef_` and `intercept_` are those under the learned prior, while
         `objective_`, `dual_gap_` and `convergence_` speak of the fit under the ridge, which found the basis.
     feature_scale_ : ndarray of shape (n_features,), or None
-        What features were multiplied by inside under ``feature_prior="learned"``; all coefficients are those of the
-        features as given.
+        What features (divided by their deviations, under `scale_features`) were multiplied by inside under
+        ``feature_prior="learned"``; all coefficients are those of the features as given.
     common_ : ndarray of shape (n_features,) or None
         Common part m of the two-class tasks.
     own_ : dict of {task: ndarray of shape (n_features, n_outputs)} or None
@@ -170,6 +174,7 @@ class LowRankClassifier(LowRankModel, ClassifierMixin, BaseEstimator):
         own_penalty: str = "ridge",
         task_weight: Any = None,
         class_weight: Any = None,
+        scale_features: bool = False,
         n_init: int = 1,
         fit_intercept: bool = True,
         max_iter: int = 500,
@@ -189,6 +194,7 @@ class LowRankClassifier(LowRankModel, ClassifierMixin, BaseEstimator):
         self.own_penalty = own_penalty
         self.task_weight = task_weight
         self.class_weight = class_weight
+        self.scale_features = scale_features
         self.n_init = n_init
         self.fit_intercept = fit_intercept
         self.max_iter = max_iter

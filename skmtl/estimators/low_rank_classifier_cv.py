@@ -36,6 +36,10 @@ class LowRankClassifierCV(LowRankModelCV, ClassifierMixin, BaseEstimator):
         observations of a task. It counts in the held-out losses too.
     class_weight : "balanced", dict of {class: weight} or dict of {task: either}, default=None
         Factors on the observations of a class.
+    scale_features : bool, default=True
+        Whether features are divided by their standard deviation inside, over the rows that are used and by their
+        weights, so that nothing depends on the units of columns. Everything public is in the features as given; a
+        constant feature stays as it is. `objective_`, `dual_gap_` and strengths are of the features inside.
     cv : int, splitter or iterable of (train, test), default=None
         None: 5 folds. A number means :class:`~skmtl.TaskKFold` for named targets, own rows and the long form, so
         that every fold has its share of every task, and scikit-learn's own folds for an array y without gaps.
@@ -75,6 +79,8 @@ class LowRankClassifierCV(LowRankModelCV, ClassifierMixin, BaseEstimator):
     ----------
     n_components_ : int or None
         The chosen value; 0 where the shared part is left out.
+    scale_features_ : bool
+        As `scale_features`.
     factor_prior_, feature_prior_ : {"ridge", "learned"}
         The chosen priors.
     alpha_, alpha_common_, alpha_own_ : float or None
@@ -137,6 +143,7 @@ n_iter_, n_features_in_, feature_names_in_
         feature_prior: Any = "auto",
         task_weight: Any = None,
         class_weight: Any = None,
+        scale_features: bool = True,
         cv: Any = None,
         scoring: Any = None,
         refit: bool = True,
@@ -160,6 +167,7 @@ n_iter_, n_features_in_, feature_names_in_
         self.feature_prior = feature_prior
         self.task_weight = task_weight
         self.class_weight = class_weight
+        self.scale_features = scale_features
         self.cv = cv
         self.scoring = scoring
         self.refit = refit

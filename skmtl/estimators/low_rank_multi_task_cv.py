@@ -41,6 +41,10 @@ class LowRankMultiTaskCV(LowRankModelCV, BaseEstimator):
     scale_targets : {"std", "residual", None}, default="std"
         "std": regression targets are divided by their standard deviation inside. "residual": by the standard
         deviation of what the joint model leaves of them; the strengths are then tuned again in these units.
+    scale_features : bool, default=True
+        Whether features are divided by their standard deviation inside, over the rows that are used and by their
+        weights, so that nothing depends on the units of columns. Everything public is in the features as given; a
+        constant feature stays as it is. `objective_`, `dual_gap_` and strengths are of the features inside.
     cv : int, splitter or iterable of (train, test), default=None
         None: 5 folds. A number means :class:`~skmtl.TaskKFold` for named targets, own rows and the long form, so
         that every fold has its share of every task, and scikit-learn's own folds for an array y without gaps.
@@ -81,6 +85,8 @@ class LowRankMultiTaskCV(LowRankModelCV, BaseEstimator):
     ----------
     n_components_ : int or None
         The chosen value; 0 where the shared part is left out.
+    scale_features_ : bool
+        As `scale_features`.
     factor_prior_, feature_prior_ : {"ridge", "learned"}
         The chosen priors.
     alpha_, alpha_common_, alpha_own_ : float or None
@@ -146,6 +152,7 @@ convergence_, n_iter_, n_features_in_, feature_names_in_
         task_weight: Any = None,
         class_weight: Any = None,
         scale_targets: str | None = "std",
+        scale_features: bool = True,
         cv: Any = None,
         scoring: Any = None,
         refit: bool = True,
@@ -171,6 +178,7 @@ convergence_, n_iter_, n_features_in_, feature_names_in_
         self.task_weight = task_weight
         self.class_weight = class_weight
         self.scale_targets = scale_targets
+        self.scale_features = scale_features
         self.cv = cv
         self.scoring = scoring
         self.refit = refit

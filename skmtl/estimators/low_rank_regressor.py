@@ -53,6 +53,10 @@ class LowRankRegressor(SpreadMixin, LowRankModel, RegressorMixin, BaseEstimator)
         "residual": by the standard deviation of their residuals, `noise_scale_`, found in four rounds of fit
         and estimate; then tasks with less noise count for more, and `alpha` stands against a noise of one.
         Everything public is in the units of the targets.
+    scale_features : bool, default=False
+        Whether features are divided by their standard deviation inside, over the rows that are used and by their
+        weights, so that nothing depends on the units of columns. Everything public is in the features as given; a
+        constant feature stays as it is. `objective_`, `dual_gap_` and strengths are of the features inside.
     n_init : int, default=1
         Starts: the first is spectral, the others are random; the best objective is kept.
     fit_intercept : bool, default=True
@@ -87,8 +91,8 @@ class LowRankRegressor(SpreadMixin, LowRankModel, RegressorMixin, BaseEstimator)
         Their covariance. With it `factors_`, `coef_` and `intercept_` are those under the learned prior, while
         `objective_`, `dual_gap_` and `convergence_` speak of the fit under the ridge, which found the basis.
     feature_scale_ : ndarray of shape (n_features,), or None
-        What features were multiplied by inside under ``feature_prior="learned"``; all coefficients are those of the
-        features as given.
+        What features (divided by their deviations, under `scale_features`) were multiplied by inside under
+        ``feature_prior="learned"``; all coefficients are those of the features as given.
     common_ : ndarray of shape (n_features,) or None
         Common part m, in units of `coef_`.
     own_ : dict of {task: ndarray of shape (n_features, n_outputs)} or None
@@ -179,6 +183,7 @@ class LowRankRegressor(SpreadMixin, LowRankModel, RegressorMixin, BaseEstimator)
         own_penalty: str = "ridge",
         task_weight: Any = None,
         scale_targets: str | None = "std",
+        scale_features: bool = False,
         n_init: int = 1,
         fit_intercept: bool = True,
         max_iter: int = 500,
@@ -199,6 +204,7 @@ class LowRankRegressor(SpreadMixin, LowRankModel, RegressorMixin, BaseEstimator)
         self.own_penalty = own_penalty
         self.task_weight = task_weight
         self.scale_targets = scale_targets
+        self.scale_features = scale_features
         self.n_init = n_init
         self.fit_intercept = fit_intercept
         self.max_iter = max_iter

@@ -42,6 +42,7 @@ _RULES: dict[str, _Rule] = {
         lambda v: v is None or (isinstance(v, str) and v in ("std", "residual")),
         "'std', 'residual' or None",
     ),
+    "scale_features": (_is_bool, "True or False"),
     "n_init": (lambda v: _is_integer(v, 1), "an integer >= 1"),
     "fit_intercept": (_is_bool, "True or False"),
     "max_iter": (lambda v: _is_integer(v, 1), "an integer >= 1"),

@@ -2,6 +2,7 @@
 
 from skmtl.solvers.alternating import Prepared, prepare, solve, solve_prepared
 from skmtl.solvers.compression import Moments, complete_moments, is_complete_squared
+from skmtl.solvers.feature_units import feature_units, in_units, out_of_units, start_in_units
 from skmtl.solvers.formulation import formulate
 from skmtl.solvers.joint_fit import Strengths, fit_jointly, with_learned_prior, with_noise
 from skmtl.solvers.merging import merge_noise, merge_solutions, merge_spread
@@ -22,6 +23,7 @@ __all__ = [
     "TaskMoments",
     "complete_moments",
     "feature_scales",
+    "feature_units",
     "fit_factors",
     "fit_jointly",
     "fit_new_tasks",
@@ -29,16 +31,19 @@ __all__ = [
     "has_long_tasks",
     "in_given_features",
     "in_scaled_features",
+    "in_units",
     "is_complete_squared",
     "merge_noise",
     "merge_solutions",
     "merge_spread",
+    "out_of_units",
     "prepare",
     "scaled_data",
     "solve",
     "solve_prepared",
     "squared_errors",
     "standard_deviations",
+    "start_in_units",
     "task_moments",
     "with_learned_prior",
     "with_noise",

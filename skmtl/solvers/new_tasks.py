@@ -135,6 +135,14 @@ def _shared_scale(solution: Solution) -> float:
 
 def _restored(formulation: Formulation, point: Point, solution: Solution) -> Solution:
     new = restore(formulation, point, solution.basis.shape[1])
+    # The signs of the basis are those of the features that it was fitted to, which need not be these.
+    signs = np.where(np.einsum("ij,ij->j", new.basis, solution.basis) < 0.0, -1.0, 1.0)
     return replace(
-        new, basis=solution.basis, common=solution.common, feature_scale=solution.feature_scale, dual_gap=np.nan
+        new,
+        factors=new.factors * signs[:, np.newaxis],
+        basis=solution.basis,
+        common=solution.common,
+        feature_scale=solution.feature_scale,
+        feature_unit=solution.feature_unit,
+        dual_gap=np.nan,
     )

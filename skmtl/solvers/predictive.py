@@ -136,8 +136,7 @@ def standard_deviations(solution: Solution, X: Any, tasks: NDArray) -> NDArray:
     if isinstance(spread, MergedSpread):
         return _merged(spread, X, tasks)
     assert spread is not None
-    if solution.feature_scale is not None:
-        scales = solution.feature_scale
+    if (scales := solution.inside_scale) is not None:
         X = scaled_columns(X, scales)
         solution = in_scaled_features(solution, scales)
     variances = np.empty((X.shape[0], len(tasks)))

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from skmtl.matrix import FeatureMatrix, column_means, scaled_columns
 from skmtl.solvers.compression import Moments
-from skmtl.solvers.solution import Solution
+from skmtl.solvers.solution import Solution, with_columns_times
 from skmtl.tasks import TaskData
 
 #: Outputs' worth of belief that all features matter alike.
@@ -70,15 +70,7 @@ def scaled_data(data: TaskData, scales: NDArray) -> TaskData:
 
 def in_given_features(solution: Solution, scales: NDArray) -> Solution:
     """A solution of scaled features as one of the features that were given."""
-    column = scales[:, np.newaxis]
-    return replace(
-        solution,
-        basis=solution.basis * column,
-        common=None if solution.common is None else solution.common * scales,
-        own=None if solution.own is None else solution.own * column,
-        coef=solution.coef * column,
-        feature_scale=scales,
-    )
+    return replace(with_columns_times(solution, scales), feature_scale=scales)
 
 
 def in_scaled_features(solution: Solution, scales: NDArray) -> Solution:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,7 +96,9 @@ class Solution:
     prior : FactorPrior, or None for the ridge
         Under which the factors were recomputed; objective, gap and convergence are those of the ridge.
     feature_scale : ndarray of shape (n_features,), or None for ones
-        What the features were multiplied by inside.
+        What a learned prior of the features multiplied them by, after `feature_unit`.
+    feature_unit : ndarray of shape (n_features,), or None for ones
+        What the features were divided by before everything else.
     spread : Spread or MergedSpread, or None where it was not asked for
         What is uncertain about the coefficients; all tasks are regressions then.
     """
@@ -116,4 +118,24 @@ class Solution:
     noise: Noise | None = None
     prior: FactorPrior | None = None
     feature_scale: NDArray | None = None
+    feature_unit: NDArray | None = None
     spread: Spread | MergedSpread | None = None
+
+    @property
+    def inside_scale(self) -> NDArray | None:
+        """What the features were multiplied by in all, (n_features,); None for ones."""
+        if self.feature_unit is None:
+            return self.feature_scale
+        return (1.0 if self.feature_scale is None else self.feature_scale) / self.feature_unit
+
+
+def with_columns_times(solution: Solution, factors: NDArray) -> Solution:
+    """The solution with what it says of every feature multiplied by a factor of that feature."""
+    column = factors[:, np.newaxis]
+    return replace(
+        solution,
+        basis=solution.basis * column,
+        common=None if solution.common is None else solution.common * factors,
+        own=None if solution.own is None else solution.own * column,
+        coef=solution.coef * column,
+    )

@@ -175,8 +175,11 @@ def _without_sharing(grid: Any) -> Any:
 
 
 def _tuned(inside: Any, **settings: Any) -> Any:
-    """The tuned estimator of the same kind, with what is set for `inside` and these settings."""
+    """The tuned estimator of the same kind, with what is set for `inside` and these settings.
+
+    Its features are scaled in any case: it stands for the best that can be done without the joint model.
+    """
     tuned: Any = _TUNED[type(inside)]
     taken = tuned().get_params(deep=False)
     kept = {name: value for name, value in inside.get_params(deep=False).items() if name in taken}
-    return clone(tuned(**{**kept, "guard": False, "n_components": "auto", **settings}))
+    return clone(tuned(**{**kept, "guard": False, "n_components": "auto", "scale_features": True, **settings}))

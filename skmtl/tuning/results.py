@@ -29,8 +29,8 @@ def choose(evaluation: Evaluation, one_standard_error: bool) -> Candidate:
     return min(near, key=lambda candidate: candidate.simplicity)
 
 
-def cv_results(outcomes: Sequence[Outcome], task_names: Sequence) -> dict[str, Any]:
-    """One entry per candidate, in the order in which they were tried.
+def cv_results(outcomes: Sequence[Outcome], task_names: Sequence, fixed: dict[str, Any]) -> dict[str, Any]:
+    """One entry per candidate, in the order in which they were tried; `fixed` parameters are those of all.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def cv_results(outcomes: Sequence[Outcome], task_names: Sequence) -> dict[str, A
         ``param_*``, ``split*_test_score``, ``mean_test_score``, ``std_test_score``, ``rank_test_score``, the
         fit and score times, and for every task ``mean_test_<task>`` and ``std_test_<task>``.
     """
-    params = [outcome.candidate.as_dict() for outcome in outcomes]
+    params = [outcome.candidate.as_dict() | fixed for outcome in outcomes]
     results: dict[str, Any] = {}
     for what in ("fit", "score"):
         seconds = np.array([getattr(outcome, f"{what}_seconds") for outcome in outcomes])
