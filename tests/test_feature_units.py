@@ -1,4 +1,4 @@
-"""Units of columns: with ``scale_features=True`` a fit is that of standardised features, told in the features as given."""
+"""Units of columns: under ``scale_features=True`` a fit is that of standardised features, told in those given."""
 
 from __future__ import annotations
 
