@@ -4,7 +4,8 @@ Regret is the excess risk of a choice over that of the best one: here the plante
 truth itself would pick. Every column is an estimator as a user would call it; risks are mean squared errors of
 coefficients and intercepts, for standard normal features. With ``--data DIR`` also, through ``DIR/load.py``, the set
 `school` with its published splits and the set `computer` (15 of 20 products to train on, 20 draws): mean over tasks of
-the root mean squared error, and explained variance over all rows.
+the root mean squared error, and explained variance over all rows; then all sets of the directory with their columns in
+random units and their rows in order, against separate and pooled models (`benchmarks.hostile`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from time import perf_counter
 
 import numpy as np
 
+from benchmarks import hostile
 from benchmarks.problems import loaded
 from skmtl import LowRankRegressor, LowRankRegressorCV
 from skmtl.datasets import make_multitask
@@ -109,9 +111,14 @@ def main(arguments=None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tuned", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="planted problems (default: all)")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--data", metavar="DIR", help="also the set `school` of this directory")
+    parser.add_argument("--data", metavar="DIR", help="also the sets of this directory")
+    parser.add_argument("--sets", nargs="*", metavar="SET", help="only these sets of the directory, against others")
+    parser.add_argument("--splits", type=int, default=5, help="random splits of every set")
     options = parser.parse_args(arguments)
     warnings.simplefilter("ignore")
+    if options.data and options.sets is not None:
+        hostile.report(options.data, options.sets, options.splits)
+        return
     print(f"{'excess risk (regret)':26s}" + "".join(f"{name:>18s}" for name in ["oracle", *CHOICES]))
     for name in options.names or PLANTED:
         risks, apart = planted(PLANTED[name], options.seeds)
@@ -125,6 +132,8 @@ def main(arguments=None) -> None:
         for name, choice in CHOICES.items():
             error, explained, seconds = measure(data, choice)
             print(f"{data_set:9s} {name:18s} RMSE {error:.3f}  explained {explained:.4f}  {seconds:.1f} s", flush=True)
+    if options.data:
+        hostile.report(options.data, n_splits=options.splits)
 
 
 if __name__ == "__main__":
