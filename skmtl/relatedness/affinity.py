@@ -18,6 +18,10 @@ from skmtl.solvers.threads import has_narrow_set_up, one_blas_thread
 
 #: Rows of uncorrelated noise that are assumed beside those that two tasks share.
 _PRIOR_ROWS = 10.0
+#: Smallest share of its coefficients' expected squares that a task may have in what it sees together with another.
+_LEAST_SIZE = 0.05
+#: Directions whose second moment on a task's rows is below this share of its largest are constant there.
+_NEGLIGIBLE = 1e-9
 #: Pairs that ``repr`` lists.
 _SHOWN = 5
 
@@ -72,6 +76,11 @@ def task_affinity(X: Any, y: Any, *, kinds: Any = None, task_col: Any = None) ->
 
         affinity_ts = w_t' Sigma w_s / sqrt(w_t' Sigma w_t  w_s' Sigma w_s)
 
+    Directions that are constant on the rows of a task say nothing about it: an affinity is that of the coefficients in
+    what both tasks see. So columns that are constant on a task's own rows, an indicator of them say, change nothing,
+    nor does it matter in which basis the features come (with ten rows per feature or more; with fewer the
+    covariance of the features is shrunk).
+
     It is estimated without the bias towards zero that the noise of few labels gives to correlations of fitted
     coefficients: few labels make an affinity uncertain, not small [1]_. A task with c > 2 classes has c - 1 coefficient
     vectors W_t; its affinity to others is the root of the RV coefficient of both sets, ``|W_t' Sigma W_s| /
@@ -107,16 +116,19 @@ def task_affinity(X: Any, y: Any, *, kinds: Any = None, task_col: Any = None) ->
     -----
     Every task is seen as a linear regression of its standardised score at the null model (for numbers, two classes
     and counts: of the target itself), in coordinates Z of the features whose covariance is the
-    unit matrix. There ``y_t ~ N(0, V_t)`` with ``V_t = h_t / q ZZ' + (1 - h_t) I``; the share h_t of explained
-    variance is an empirical-Bayes estimate over all tasks. With ``b_t = Z' V_t^-1 y_t`` the
-    covariance C_ts of two tasks' coefficients solves the moment equations::
+    unit matrix. There ``y_t ~ N(0, V_t)`` with ``V_t = r_t Z_t Z_t' + (1 - h_t) I``; the share h_t of explained
+    variance is an empirical-Bayes estimate over all tasks, and ``r_t = h_t / mean(|z|^2)`` over the task's own rows
+    about their mean. With ``b_t = Z_t' V_t^-1 y_t`` the covariance c_ts of two tasks' coefficients, per direction,
+    solves the moment equations::
 
-        b_t' b_s     = C_ts tr(M_t M_s) / q + N_ts  tr(K_t G K_s)         M_t = Z_t' V_t^-1 Z_t,  K_t G_t = M_t
-        u_t' u_s     = C_ts tr(K_t G K_s) / q + N_ts tr(V_t^-1 V_s^-1)     u_t = V_t^-1 y_t, over rows of both tasks
+        b_t' b_s     = c_ts tr(M_t M_s)  + N_ts  tr(K_t G K_s)            M_t = Z_t' V_t^-1 Z_t,  K_t G_t = M_t
+        u_t' u_s     = c_ts tr(K_t G K_s) + N_ts tr(V_t^-1 V_s^-1)        u_t = V_t^-1 y_t, over rows of both tasks
 
     which are the score equations of restricted maximum likelihood at independence; N_ts, the covariance of the noise
-    on rows that both tasks observe, is thereby told apart from that of the coefficients. The affinity is
-    ``C_ts / sqrt(h_t h_s)``. Standard errors are those of the linearised estimate for given coefficients.
+    on rows that both tasks observe, is thereby told apart from that of the coefficients. What M_t M_s does not see is
+    not asked for. The affinity is ``c_ts`` over the root of both tasks' variances in the same directions,
+    ``tr(M_t M_s E[w_t w_t']) / tr(M_t M_s)`` with the posterior's second moments. Standard errors are those of the
+    linearised estimate for given coefficients.
 
     Where there are more features than about 256 (or ``sqrt(2**24 / n_tasks)``), their leading principal components
     take their place.
@@ -147,75 +159,105 @@ def affinity_of_outputs(outputs: Outputs, Z: NDArray) -> TaskAffinity:
     """`TaskAffinity` of standardised outputs in whitened coordinates."""
     evidence = centre(sum_moments(outputs, Z), outputs.task_of_output)
     values, vectors = spectra(evidence)
-    shares, uncertainty = explained_shares(evidence, values, vectors, float(Z.shape[1]))
-    covariance, variance = _output_covariances(outputs, Z, evidence, values, vectors, shares)
+    shares, uncertainty = explained_shares(evidence, values, vectors)
+    correlation, variance = _output_correlations(outputs, Z, evidence, values, vectors, shares)
     single = np.bincount(outputs.task_of_output, minlength=outputs.n_tasks) == 1
     first = np.searchsorted(outputs.task_of_output, np.arange(outputs.n_tasks))
-    scale = np.sqrt(shares[first])
-    matrix = covariance[np.ix_(first, first)] / np.outer(scale, scale)
+    matrix = np.clip(correlation[np.ix_(first, first)], -1.0, 1.0)
     # What is explained on a task's own rows differs from what would be on all of them.
     of_rows = 2.0 * (1.0 - (evidence.dof + 1.0) / len(Z)) / np.maximum(evidence.dof, 1.0)
     relative = uncertainty[first] / shares[first] ** 2 + of_rows
-    error = variance[np.ix_(first, first)] / np.outer(shares[first], shares[first])
-    error = np.sqrt(error + 0.25 * np.clip(matrix, -1, 1) ** 2 * (relative[:, np.newaxis] + relative))
+    error = variance[np.ix_(first, first)] + 0.25 * matrix**2 * (relative[:, np.newaxis] + relative)
+    # What the rows say of the covariance of the features is uncertain, too.
+    error = np.minimum(np.sqrt(error + (1.0 - matrix**2) ** 2 / len(Z)), 1.0)
     if not single.all():
-        several, several_error = _subspace_affinity(outputs, covariance, variance)
+        scale = np.sqrt(np.outer(shares, shares))
+        several, several_error = _subspace_affinity(outputs, correlation * scale, variance * scale**2)
         pairs = ~np.logical_and.outer(single, single)
         matrix[pairs], error[pairs] = several[pairs], several_error[pairs]
-    matrix = np.clip(matrix, -1.0, 1.0)
     np.fill_diagonal(matrix, 1.0)
     np.fill_diagonal(error, 0.0)
     explained = np.bincount(outputs.task_of_output, shares, outputs.n_tasks) / np.bincount(outputs.task_of_output)
     return TaskAffinity(outputs.names, matrix, error, explained)
 
 
-def _output_covariances(
+def _output_correlations(
     outputs: Outputs, Z: NDArray, evidence: TaskEvidence, values: NDArray, vectors: NDArray, shares: NDArray
 ) -> tuple[NDArray, NDArray]:
-    """Covariances (n_outputs, n_outputs) of the outputs' coefficients, h on the diagonal, and their variances."""
-    of, q = outputs.task_of_output, Z.shape[1]
+    """Correlations (n_outputs, n_outputs) of the outputs' coefficients in directions that both see, and variances."""
+    of = outputs.task_of_output
     n_outputs = len(of)
-    noise = 1.0 - shares
-    inverse = 1.0 / (shares[:, np.newaxis] / q * values[of] + noise[:, np.newaxis])
-    kernels = (vectors[of] * inverse[:, np.newaxis, :]) @ vectors[of].transpose(0, 2, 1)
-    weighted = (vectors[of] * (inverse * values[of])[:, np.newaxis, :]) @ vectors[of].transpose(0, 2, 1)
-    flat = weighted.reshape(n_outputs, -1)
-    slope = flat @ flat.T / q
-    beta = np.einsum("oij,oj->oi", kernels, evidence.cross)
+    noise, spectrum = 1.0 - shares, values[of]
+    prior = shares / evidence.row_norms[of]
+    inverse = 1.0 / (prior[:, np.newaxis] * spectrum + noise[:, np.newaxis])
+
+    def matrices(diagonal: NDArray) -> NDArray:
+        """One matrix per output in the eigenbasis of its task, as a row: their inner products are traces."""
+        turned = (vectors[of] * diagonal[:, np.newaxis, :]) @ vectors[of].transpose(0, 2, 1)
+        return turned.reshape(n_outputs, -1)
+
+    rotated = inverse * np.einsum("oij,oi->oj", vectors[of], evidence.cross)
+    beta = np.einsum("oij,oj->oi", vectors[of], rotated)
     products = beta @ beta.T
-    information = slope / q
+    seen = matrices(inverse * spectrum)
+    slope = seen @ seen.T
+    lengths = np.sqrt(np.diag(slope))
+    apart = slope <= _NEGLIGIBLE * np.outer(lengths, lengths)  # nothing is seen by both
+    slope[apart] = 1.0
+    # The posterior of a task's coefficients says how large they are in the directions that both tasks see.
+    curved = np.einsum("oij,oj->oi", vectors[of], inverse * spectrum * rotated)
+    squares = (curved[:, :, np.newaxis] * beta[:, np.newaxis, :]).reshape(n_outputs, -1) @ seen.T
+    squares = prior[:, np.newaxis] * squares + noise[:, np.newaxis] * (matrices(inverse**2 * spectrum) @ seen.T)
+    size = np.maximum(squares / slope, _LEAST_SIZE)
+    scale = np.sqrt(np.outer(prior, prior) * size * size.T)
     if outputs.n_tasks_per_row > 1.0:
         # Rows that two tasks share: noise that both have there is no likeness of coefficients.
-        shared, dual_products = _on_shared_rows(outputs, Z, beta, shares)
-        variances = np.einsum("ij,ij->j", Z, Z) / len(Z)
-        half = (kernels * np.sqrt(variances)[:, np.newaxis]).reshape(n_outputs, -1)
-        mixed = half @ half.T
-        both = (kernels * np.sqrt(np.outer(variances, variances))).reshape(n_outputs, -1)
-        traces = np.einsum("oii,i->o", kernels, variances) * shares / q
-        double = (both @ both.T) * np.outer(shares, shares) / q**2
-        remaining = 1.0 - traces[:, np.newaxis] - traces + shared * double
+        shared, dual_products = _on_shared_rows(outputs, Z, beta, prior, noise)
+        # Second moments of the features on shared rows: what both tasks say of them.
+        moments = spectrum / (evidence.dof[of] + 1.0)[:, np.newaxis]
+        half = matrices(inverse * np.sqrt(moments))
+        both = matrices(inverse * moments)
+        mixed = shared * (half @ half.T)
+        traces = prior * np.sum(inverse * moments, axis=1)
+        double = shared * (both @ both.T) * np.outer(prior, prior)
+        remaining = 1.0 - traces[:, np.newaxis] - traces + double
         dual = (shared * np.maximum(remaining, 0.0) + _PRIOR_ROWS) / np.outer(noise, noise)
-        mixed *= shared
-        determinant = slope * dual - mixed**2 / q
-        covariance = (products * dual - dual_products * mixed) / determinant
-        information = determinant / (q * dual)
+        information = slope - mixed**2 / dual
+        covariance = (products - dual_products * mixed / dual) / information
+        together = np.clip((dual_products - covariance * mixed) / dual / np.sqrt(np.outer(noise, noise)), -1.0, 1.0)
     else:
+        information, together = slope, np.zeros_like(slope)
         covariance = products / slope
-    known = np.outer(shares, shares) / q
-    variance = np.maximum(1.0 / information - known, 0.0)
+    dimensions = _dimensions(evidence, values)[of]
+    known = 1.0 / np.minimum(dimensions[:, np.newaxis], dimensions)
+    variance = np.maximum(1.0 / (information * np.outer(prior, prior)) - known, 0.0) * (1.0 + together**2)
+    correlation = covariance / scale
+    correlation[apart], variance[apart] = 0.0, 1.0
     diagonal = np.diag_indices(n_outputs)
     variance[diagonal] = 0.0
-    covariance[diagonal] = shares
-    return covariance, variance
+    correlation[diagonal] = 1.0
+    return correlation, variance
 
 
-def _on_shared_rows(outputs: Outputs, Z: NDArray, beta: NDArray, shares: NDArray) -> tuple[NDArray, NDArray]:
+def _dimensions(evidence: TaskEvidence, values: NDArray) -> NDArray:
+    """Directions that every task's rows would tell if there were more of them, shape (n_tasks,).
+
+    Where a task has more rows than directions in which they differ, the others are constant on them whatever their
+    number; where it has few rows, all.
+    """
+    rank = np.sum(values > _NEGLIGIBLE * values.max(axis=1, keepdims=True), axis=1)
+    return np.where(rank < evidence.dof, np.maximum(rank, 1), values.shape[1])
+
+
+def _on_shared_rows(
+    outputs: Outputs, Z: NDArray, beta: NDArray, prior: NDArray, noise: NDArray
+) -> tuple[NDArray, NDArray]:
     """Rows that two outputs share, and the products there of ``u = V^-1 y``, each (n_outputs, n_outputs)."""
-    obs, q = outputs.observations, Z.shape[1]
+    obs = outputs.observations
     centre_of = obs.task_sums(np.ones(len(outputs.values)))
     fitted = obs.raw(Z, beta)
     fitted -= obs.spread(obs.task_sums(fitted) / centre_of)
-    dual = (outputs.values - obs.spread(shares / q) * fitted) / obs.spread(1.0 - shares)
+    dual = (outputs.values - obs.spread(prior) * fitted) / obs.spread(noise)
     shape = (obs.n_tasks, obs.n_rows)
     seen = sparse.csr_matrix((np.ones(len(dual)), obs.rows, obs.offsets), shape=shape)
     weighted = sparse.csr_matrix((dual, obs.rows, obs.offsets), shape=shape)

@@ -215,7 +215,8 @@ def _grouped(
     """Labels of the tasks, rank and path."""
     outputs = standardised_outputs(data)
     Z = feature_coordinates(data, whiten=False)
-    row_norm = float(np.mean(np.sum(Z**2, axis=1)))
+    evidence = centre(sum_moments(outputs, Z), outputs.task_of_output)
+    row_norm = evidence.row_norm
     labels_per_task = len(outputs.values) / len(outputs.task_of_output)
     n_folds = _N_FOLDS if labels_per_task < _FEW_LABELS else _N_FOLDS_OF_MANY
     parts = list(folds(data, outputs, Z, min(n_folds, data.n_rows), rng))
@@ -225,8 +226,7 @@ def _grouped(
     else:
         search.try_numbers(min(_MAX_GROUPS, len(data.tasks) // 2))
     model = search.best(within_error=n_groups is None)
-    evidence = centre(sum_moments(outputs, Z), outputs.task_of_output)
-    own = own_variances(evidence, row_norm)
+    own = own_variances(evidence)
     reduced = without_own_part(evidence, model.own_share * own)
     found = cluster(reduced, model.n_groups, model.rank, row_norm, rng, _N_RANDOM)
     labels = found.labels
@@ -245,7 +245,7 @@ class _Search:
         self.parts = parts
         self.row_norm = row_norm
         self.seed = seed
-        self.own = [own_variances(fold.evidence, row_norm) for fold in parts]
+        self.own = [own_variances(fold.evidence) for fold in parts]
         self.of = parts[0].evidence.task_of_output
         self.n_tasks = len(parts[0].evidence.dof)
         self.errors: dict[_Model, NDArray] = {}

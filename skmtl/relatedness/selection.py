@@ -146,11 +146,11 @@ def select_tasks(
     with one_blas_thread(has_narrow_set_up(data)):
         outputs = standardised_outputs(data)
         Z = feature_coordinates(data, whiten=False)
-        row_norm = float(np.mean(np.sum(Z**2, axis=1)))
+        evidence = centre(sum_moments(outputs, Z), outputs.task_of_output)
+        row_norm = evidence.row_norm
         parts = list(folds(data, outputs, Z, min(_N_FOLDS, data.n_rows), check_random_state(random_state)))
         trial = _Trial(parts, names.index(main), row_norm)
-        evidence = centre(sum_moments(outputs, Z), outputs.task_of_output)
-        membership = Membership(evidence, own_variances(evidence, row_norm), row_norm)
+        membership = Membership(evidence, own_variances(evidence), row_norm)
         steps = trial.path(companions(membership, trial.main, trial.candidates))
     path = [(names[step.task], step.error, step.gain, step.standard_error) for step in steps]
     rank = steps[-1].rank if steps else 0
@@ -185,7 +185,7 @@ class _Trial:
         self.reduced: list[Reduced] = []
         by_fold = []
         for fold in parts:
-            own = own_variances(fold.evidence, row_norm)
+            own = own_variances(fold.evidence)
             self.reduced.append(without_own_part(fold.evidence, _OWN_SHARE * own))
             ridge = own[self.of, np.newaxis] * without_own_part(fold.evidence, own).cross
             by_fold.append(self._of_tasks(fold.squared_errors(ridge)))

@@ -194,6 +194,18 @@ class TaskEvidence:
     dof: NDArray
     task_of_output: NDArray
 
+    @property
+    def row_norms(self) -> NDArray:
+        """Mean of ``z'z`` about the mean over the rows of every task, shape (n_tasks,); 1 where nothing varies."""
+        traces = np.einsum("tii->t", self.gram)
+        return np.where(traces > 0, traces, 1.0) / np.where(traces > 0, np.maximum(self.dof, 1.0), 1.0)
+
+    @property
+    def row_norm(self) -> float:
+        """The same over the rows of all tasks: what is constant on the rows of each adds nothing."""
+        traces, dof = np.einsum("tii->", self.gram), self.dof.sum()
+        return float(traces / dof) if traces > 0 and dof > 0 else 1.0
+
 
 def sum_moments(outputs: Outputs, Z: NDArray, weights: NDArray | None = None) -> Moments:
     """Moments of all observations, or with weights (n_rows,) of 0 and 1 of those rows only."""

@@ -22,20 +22,18 @@ def spectra(evidence: TaskEvidence) -> tuple[NDArray, NDArray]:
     return np.maximum(values, 0.0), vectors
 
 
-def explained_shares(
-    evidence: TaskEvidence, values: NDArray, vectors: NDArray, row_norm: float
-) -> tuple[NDArray, NDArray]:
+def explained_shares(evidence: TaskEvidence, values: NDArray, vectors: NDArray) -> tuple[NDArray, NDArray]:
     """Posterior mean and variance of the share h of every output's variance that its coefficients explain.
 
-    Under ``y ~ N(0, s^2 (h / row_norm ZZ' + (1 - h) I))`` with s profiled out (restricted likelihood: one degree of
-    freedom goes to the mean). The prior of h is the distribution, on a grid, that makes the outputs of all tasks
-    most likely together (nonparametric empirical Bayes, Kiefer & Wolfowitz 1956): few labels do not make a share zero.
+    Under ``y ~ N(0, s^2 (h / row_norm ZZ' + (1 - h) I))`` with row_norm the mean of ``z'z`` about the mean over the
+    task's own rows, to which directions that are constant there add nothing, and s profiled out (restricted
+    likelihood: one degree of freedom goes to the mean). The prior of h is the distribution, on a grid, that makes the
+    outputs of all tasks most likely together (nonparametric empirical Bayes, Kiefer & Wolfowitz 1956): few labels do
+    not make a share zero.
 
     Parameters
     ----------
     values, vectors : `spectra` of the evidence
-    row_norm : float
-        Expected ``z'z``.
 
     Returns
     -------
@@ -46,9 +44,9 @@ def explained_shares(
     rotated = np.einsum("oij,oi->oj", vectors[of], evidence.cross) ** 2
     log_likelihood = np.empty((len(of), len(SHARES)))
     for i, share in enumerate(SHARES):
-        ratio = share / ((1.0 - share) * row_norm)
+        ratio = (share / ((1.0 - share) * evidence.row_norms))[:, np.newaxis]
         shrunk = 1.0 + ratio * values
-        residual = evidence.total - np.sum(ratio * rotated / shrunk[of], axis=1)
+        residual = evidence.total - np.sum(ratio[of] * rotated / shrunk[of], axis=1)
         # One pseudo-observation of variance one keeps outputs that are fitted perfectly finite.
         log_likelihood[:, i] = -0.5 * (
             (evidence.dof[of] + 1.0) * np.log(np.maximum(residual, 0.0) + 1.0) + np.log(shrunk).sum(axis=1)[of]
@@ -67,13 +65,13 @@ def explained_shares(
     return shares, posterior @ SHARES**2 - shares**2 + grid
 
 
-def own_variances(evidence: TaskEvidence, row_norm: float) -> NDArray:
+def own_variances(evidence: TaskEvidence) -> NDArray:
     """Prior variance of every task's coefficients, per coordinate and in units of its noise, shape (n_tasks,).
 
     The ridge model that every task would have alone: ``h / ((1 - h) row_norm)`` with h the task's mean
-    `explained_shares`.
+    `explained_shares` and row_norm the task's own.
     """
-    shares, _ = explained_shares(evidence, *spectra(evidence), row_norm)
+    shares, _ = explained_shares(evidence, *spectra(evidence))
     of = evidence.task_of_output
     mean = np.bincount(of, shares) / np.bincount(of)
-    return mean / ((1.0 - mean) * row_norm)
+    return mean / ((1.0 - mean) * evidence.row_norms)
