@@ -80,7 +80,7 @@ def test_moments_are_taken_where_they_are_the_smaller():
 
 def test_folds_that_share_moments_score_as_separate_fits_do(gaps):
     X, y, _ = gaps
-    options = {"alpha": np.inf, "scale_targets": None}
+    options = {"alpha": np.inf, "scale_targets": None, "scale_features": False}
     strengths, folds = [2.0, 0.5, 0.1, 0.02], KFold(4)
     tuned = LowRankRegressorCV(alpha_common=None, alpha_own=strengths, n_components=1, guard=False, cv=folds, **options)
     found = tuned.fit(X, y).cv_results_
