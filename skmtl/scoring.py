@@ -21,7 +21,7 @@ from sklearn.utils.metadata_routing import (
 
 from skmtl.single_task import Responses, SingleTask, column_of
 from skmtl.target_columns import as_column, observed_values
-from skmtl.targets import is_named, listed, take_rows
+from skmtl.targets import column_names, is_named, listed, take_rows
 
 #: Kinds whose score is R²; the others have accuracy. (R² for counts too, so that the mean over tasks is
 #: a mean of like with like.)
@@ -277,7 +277,7 @@ def _task_names(y: Any, responses: Responses) -> list:
     if responses.task_col is not None:
         return list(responses.rows_of_label)
     if is_named(y):
-        return list(y) if isinstance(y, Mapping) else list(y.columns)
+        return list(y) if isinstance(y, Mapping) else column_names(y) or []
     return list(range(np.shape(y)[1] if np.ndim(y) == 2 else 1))
 
 

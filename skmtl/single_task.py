@@ -14,7 +14,7 @@ from sklearn.utils.metaestimators import available_if
 
 from skmtl.inputs.features import task_labels, task_positions
 from skmtl.target_columns import natural_dtype
-from skmtl.targets import is_named, listed
+from skmtl.targets import column_names, is_named, listed
 
 
 def task_classes(estimator: Any, task: Hashable) -> NDArray | None:
@@ -155,7 +155,7 @@ class SingleTask(BaseEstimator):
 def column_of(values: Any, task: Hashable) -> Any:
     """Column of a task, by name or, in an array, by position."""
     if is_named(values):
-        names = values if isinstance(values, Mapping) else values.columns
+        names: Any = values if isinstance(values, Mapping) else column_names(values)
         if task not in names:
             raise KeyError(f"there is no task {task!r}; the tasks are {listed(names)}")
         return values[task]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import sys
 from collections.abc import Hashable
 from typing import Any
@@ -82,6 +83,8 @@ def as_column(values: Any, task: Hashable = None) -> Any:
         return _from_pandas(values)
     if package == "polars":
         return _from_polars(values)
+    if package == "pyarrow":
+        return _from_pyarrow(values)
     if isinstance(values, np.ma.MaskedArray):
         if values.dtype.kind == "f":
             return np.ma.filled(values, np.nan)
@@ -97,6 +100,26 @@ def as_column(values: Any, task: Hashable = None) -> Any:
         if not set(map(type, values)) <= {str, np.str_}:
             return np.asarray(values, dtype=object)
     return array
+
+
+def is_date(kind: type) -> bool:
+    """True for the type of a date, a time or a duration: Python's, NumPy's or pandas'."""
+    dates = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
+    return issubclass(kind, dates) or (kind.__name__ == "Period" and kind.__module__.startswith("pandas"))
+
+
+def is_pyarrow(values: Any) -> bool:
+    """True for an array, chunked array, table or record batch of pyarrow."""
+    return type(values).__module__.partition(".")[0] == "pyarrow"
+
+
+def as_frame(table: Any) -> Any:
+    """A record batch of pyarrow as a table, which scikit-learn knows the names of; anything else as it is."""
+    if not is_pyarrow(table) or not hasattr(table, "schema"):
+        return table
+    import pyarrow as pa
+
+    return pa.table(table)
 
 
 def common_dtype(arrays: list[NDArray]) -> np.dtype:
@@ -129,3 +152,20 @@ def _from_polars(values: Any) -> Any:
     if values.dtype.is_integer() and values.null_count():
         return np.array(values.to_list(), dtype=object)  # to_numpy would make floats of them
     return values.to_numpy()
+
+
+def _from_pyarrow(values: Any) -> Any:
+    """A (chunked) array; of a table or record batch all columns side by side."""
+    if not hasattr(values, "type"):
+        columns = [np.asarray(as_column(column)) for column in values.itercolumns()]
+        common = common_dtype(columns)
+        return np.stack([column.astype(common, copy=False) for column in columns], axis=1)
+    kind = str(values.type)
+    if kind.startswith("dictionary<values=") and "string" not in kind:
+        return as_column(values.to_pandas())  # categories, whose numbers are classes
+    if kind.startswith(("float", "double", "halffloat", "date", "timestamp", "duration")):
+        return np.asarray(values)
+    if values.null_count or not kind.startswith(("int", "uint")):
+        column = np.fromiter(values.to_pylist(), dtype=object, count=len(values))
+        return column if values.null_count else natural_dtype(column)
+    return np.asarray(values)

@@ -8,9 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmtl.target_columns import as_column, common_dtype, is_missing, observed_values
+from skmtl.target_columns import as_column, common_dtype, is_missing, is_pyarrow, observed_values
 
-__all__ = ["TaskTargets", "as_column", "is_missing", "is_named", "listed", "observed_values", "take_rows"]
+__all__ = [
+    "TaskTargets",
+    "as_column",
+    "column_names",
+    "is_missing",
+    "is_named",
+    "listed",
+    "observed_values",
+    "take_rows",
+]
 
 #: Tasks that ``repr`` lists before it abbreviates.
 _SHOWN = 10
@@ -26,10 +35,10 @@ class TaskTargets(dict):
 
     Parameters
     ----------
-    columns : mapping {task: array-like of shape (n_rows,) or (n_rows, m)}, pandas or polars DataFrame, \
+    columns : mapping {task: array-like of shape (n_rows,) or (n_rows, m)}, pandas, polars or pyarrow frame, \
 or iterable of (task, column) pairs, default=()
-        Columns may be NumPy arrays, lists, pandas or polars Series of any dtype. A missing target is NaN,
-        None, NaT or pandas' NA. Two-dimensional columns hold class probabilities, as ``predict_proba``
+        Columns may be NumPy arrays, lists, pandas or polars Series or pyarrow arrays, of any dtype. A missing target
+        is NaN, None, NaT or pandas' NA. Two-dimensional columns hold class probabilities, as ``predict_proba``
         returns them. Columns are kept as NumPy arrays, except that categorical ones stay pandas Series; an
         index is dropped: rows are matched by position.
 
@@ -263,8 +272,18 @@ def listed(names: Iterable[Hashable], limit: int = _SHOWN) -> str:
 
 
 def is_named(y: Any) -> bool:
-    """True for targets that come with names: a mapping, or a pandas or polars DataFrame."""
-    return isinstance(y, Mapping) or (hasattr(y, "columns") and hasattr(y, "to_numpy"))
+    """True for targets that come with names: a mapping, or a pandas, polars or pyarrow frame."""
+    return isinstance(y, Mapping) or column_names(y) is not None
+
+
+def column_names(table: Any) -> list | None:
+    """Names of the columns of a pandas or polars DataFrame, or a pyarrow table or record batch; None for all else.
+
+    A column is then ``table[name]``.
+    """
+    if is_pyarrow(table):
+        return list(table.schema.names) if hasattr(table, "schema") else None
+    return list(table.columns) if hasattr(table, "columns") and hasattr(table, "to_numpy") else None
 
 
 def take_rows(table: Any, rows: NDArray) -> Any:
@@ -272,6 +291,8 @@ def take_rows(table: Any, rows: NDArray) -> Any:
     rows = np.flatnonzero(rows) if rows.dtype.kind == "b" else rows
     if hasattr(table, "iloc"):
         return table.iloc[rows]
+    if is_pyarrow(table):
+        return table.take(rows)
     if hasattr(table, "tocsr"):
         return table.tocsr()[rows]
     return table[rows] if hasattr(table, "shape") else np.asarray(table)[rows]
@@ -282,7 +303,7 @@ def _pairs(columns: Any) -> Iterator[tuple[Hashable, Any]]:
     if isinstance(columns, Mapping):
         yield from columns.items()
     elif is_named(columns):
-        names = list(columns.columns)
+        names = column_names(columns) or []
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise ValueError(f"The frame has several columns named {twice!r}; every task needs its own name")

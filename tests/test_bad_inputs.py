@@ -174,23 +174,23 @@ BAD_FITS = {
     # features
     "NaN in X": (
         LowRankRegressor(), put(X, (2, 1), np.nan), NUMBERS, None,
-        "Input X contains NaN. LowRankRegressor needs complete features: put an imputer before it, for "
+        "Input X contains NaN in column 1. LowRankRegressor needs complete features: put an imputer before it, for "
         "example make_pipeline(sklearn.impute.SimpleImputer(), LowRankRegressor()). Missing targets are"
         " fine.",
     ),
     "NaN in X of a task": (
         LowRankClassifier(), {"a": X, "b": put(X, (2, 1), np.nan)}, {"a": LABELS, "b": LABELS}, None,
-        "Input X of task 'b' contains NaN. LowRankClassifier needs complete features: put an imputer "
+        "Input X of task 'b' contains NaN in column 1. LowRankClassifier needs complete features: put an imputer "
         "before it, for example make_pipeline(sklearn.impute.SimpleImputer(), LowRankClassifier()). "
         "Missing targets are fine.",
     ),
     "infinite X": (
         LowRankRegressor(), put(X, (2, 1), np.inf), NUMBERS, None,
-        "Input X contains infinity or a value too large for dtype('float64').",
+        "Input X contains infinity or a value too large for dtype('float64') in column 1.",
     ),
     "infinite X of a task": (
         LowRankRegressor(), {"a": X, "b": put(X, (2, 1), np.inf)}, {"a": NUMBERS, "b": NUMBERS}, None,
-        "X of task 'b': Input X contains infinity or a value too large for dtype('float64').",
+        "Input X of task 'b' contains infinity or a value too large for dtype('float64') in column 1.",
     ),
     "duplicate feature names": (
         LowRankRegressor(), frame(["u", "v", "u"]), NUMBERS, None,

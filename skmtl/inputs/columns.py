@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmtl.target_columns import as_column, is_missing
+from skmtl.target_columns import as_column, is_date, is_missing, is_pyarrow
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def read_column(column: Any, whose: str) -> Column:
     Parameters
     ----------
     column : array-like of shape (n,) or (n, 1)
-        NumPy array, pandas or polars Series, or a list; any dtype.
+        NumPy array, pandas or polars Series, pyarrow array, or a list; any dtype.
     whose : str
         Whose targets they are, in errors: ``"task 'price'"``.
 
@@ -52,6 +52,8 @@ def read_column(column: Any, whose: str) -> Column:
         If the column is not one-dimensional, or holds dates, complex numbers or a mixture of
         strings and numbers. (Infinity is refused by `observed.py`, for all tasks at once.)
     """
+    if is_pyarrow(column):
+        column = as_column(column)
     kind = getattr(getattr(column, "dtype", None), "kind", None)
     if not isinstance(column, np.ndarray) and kind is not None and not isinstance(column.dtype, np.dtype):
         return _read_extension(column, kind, whose)
@@ -68,15 +70,14 @@ def read_column(column: Any, whose: str) -> Column:
     if array.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: the targets of {whose} are {array.dtype}.")
     if array.dtype.kind in "Mm":
-        raise ValueError(
-            f"The targets of {whose} are dates or durations ({array.dtype}); give numbers (for "
-            "example days since a date) or class labels."
-        )
+        raise _refused_dates(whose, str(array.dtype))
     return _read_objects(array, whose)
 
 
 def as_array(values: Any) -> NDArray:
     """A NumPy array in which nothing became a string by accident and what is masked is missing."""
+    if is_pyarrow(values):
+        return np.asarray(as_column(values))
     if hasattr(values, "to_numpy") and not isinstance(values, np.ndarray):
         return values.to_numpy()
     if isinstance(values, np.ma.MaskedArray):
@@ -138,6 +139,11 @@ def _read_objects(array: NDArray, whose: str) -> Column:
         return Column(values, None, np.dtype(np.int64 if whole else np.float64))
     if any(issubclass(given, (complex, np.complexfloating)) for given in types):
         raise ValueError(f"Complex data not supported: the targets of {whose} hold complex numbers.")
+    dates = [given for given in types if is_date(given)]
+    if dates:
+        raise _refused_dates(whose, dates[0].__name__)
+    if types & {list, tuple, dict, set, np.ndarray}:
+        raise ValueError(f"The targets of {whose} hold several values in one cell; give every value a column.")
     try:
         labels, codes = np.unique(present, return_inverse=True)
     except TypeError:
@@ -147,6 +153,13 @@ def _read_objects(array: NDArray, whose: str) -> Column:
         ) from None
     values[~missing] = codes.reshape(-1)
     return Column(values, labels, array.dtype)
+
+
+def _refused_dates(whose: str, given: str) -> ValueError:
+    return ValueError(
+        f"The targets of {whose} are dates or durations ({given}); give numbers (for example days since a date) or "
+        "class labels."
+    )
 
 
 def _argsort_labels(labels: NDArray, whose: str) -> NDArray:

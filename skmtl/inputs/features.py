@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,11 +12,15 @@ from scipy import sparse
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
+from skmtl.inputs.feature_faults import refuse_no_finite_number, refuse_what_is_no_number
 from skmtl.inputs.magnitude import has_safe_squares, largest_magnitude, refuse_overflow
-from skmtl.targets import is_missing, listed
+from skmtl.target_columns import as_column, as_frame, is_missing, is_pyarrow
+from skmtl.targets import column_names, listed
 
 #: float32 stays float32; every other dtype becomes float64. Sparse formats become CSR, never dense.
 ACCEPTED: dict[str, Any] = {"accept_sparse": "csr", "dtype": (np.float64, np.float32)}
+#: One of many tables, which may have few rows: what all must have is asked of them together.
+_ANY_SIZE: dict[str, Any] = {**ACCEPTED, "ensure_min_samples": 0, "ensure_min_features": 0}
 
 
 def is_dict_of_tables(X: Any) -> bool:
@@ -27,10 +31,12 @@ def is_dict_of_tables(X: Any) -> bool:
 def read_features(estimator: Any, X: Any, *, reset: bool) -> Any:
     """One X for all tasks, checked; `n_features_in_` and `feature_names_in_` are set or compared."""
     refuse_duplicate_names(X)
+    X = as_frame(X)
+    refuse_what_is_no_number(X, estimator)
     try:
         return _checked(X, partial(validate_data, estimator, reset=reset), reset)
-    except ValueError as error:
-        raise _with_advice(error, estimator) from None
+    except (TypeError, ValueError) as error:
+        raise _with_advice(error, estimator, X) from None
 
 
 def stack_features(estimator: Any, tables: Mapping[Hashable, Any], *, reset: bool) -> tuple[Any, NDArray]:
@@ -40,17 +46,18 @@ def stack_features(estimator: Any, tables: Mapping[Hashable, Any], *, reset: boo
     """
     names = list(tables)
     # Where one table has names all must: columns without names may stand in any order, whichever table comes first.
-    first_name = next((name for name, table in tables.items() if _column_names(table) is not None), names[0])
+    first_name = next((name for name, table in tables.items() if column_names(table) is not None), names[0])
     first = tables[first_name]
-    columns = _column_names(first)
+    columns = column_names(first)
     for name, table in tables.items():
-        if columns is not None and _column_names(table) != columns:
+        if columns is not None and column_names(table) != columns:
             raise ValueError(
                 f"The tables of X must have the same columns in the same order: task {name!r} "
                 f"has {_described(table)}, task {first_name!r} has {listed(columns)}."
             )
     refuse_duplicate_names(first)
-    parts = [_table(table, name) for name, table in tables.items()]
+    first = as_frame(first)
+    parts = [_table(table, name, estimator) for name, table in tables.items()]
     for name, part in zip(names, parts, strict=True):
         if part.shape[1] != parts[0].shape[1]:
             raise ValueError(
@@ -64,7 +71,7 @@ def stack_features(estimator: Any, tables: Mapping[Hashable, Any], *, reset: boo
     try:
         return _checked(stacked, partial(check_array, estimator=estimator, input_name="X"), reset), sizes
     except ValueError as error:
-        raise _with_advice(error, estimator, names, parts) from None
+        raise _with_own_advice(error, estimator, dict(zip(names, parts, strict=True)), columns) from None
 
 
 def split_task_column(estimator: Any, X: Any, task_col: Any, *, reset: bool) -> tuple[NDArray, Any]:
@@ -73,17 +80,18 @@ def split_task_column(estimator: Any, X: Any, task_col: Any, *, reset: bool) -> 
     `n_features_in_` and `feature_names_in_` describe X as it was handed over, labels included.
     """
     refuse_duplicate_names(X)
-    X, position = _long_table(X, task_col)
+    X, position = _long_table(as_frame(X), task_col)
     validate_data(estimator, X, reset=reset, skip_check_array=True)
-    columns = _column_names(X)
+    columns = column_names(X)
     others = np.delete(np.arange(X.shape[1]), position)
     if not len(others):
         raise ValueError(f"X has no column beside task_col={task_col!r}; give at least one feature.")
-    features = X[:, others] if columns is None else X[[columns[j] for j in others]]
+    table = X[:, others] if columns is None else _columns_of(X, [columns[j] for j in others])
+    refuse_what_is_no_number(table, estimator)
     try:
-        features = _checked(features, partial(check_array, estimator=estimator, input_name="X"), reset)
+        features = _checked(table, partial(check_array, estimator=estimator, input_name="X"), reset)
     except ValueError as error:
-        raise _with_advice(error, estimator) from None
+        raise _with_advice(error, estimator, table) from None
     return _labels(X, position, task_col), features
 
 
@@ -107,7 +115,7 @@ def task_positions(labels: NDArray) -> tuple[tuple[Hashable, ...], NDArray]:
 
 def refuse_duplicate_names(table: Any, what: str = "X") -> None:
     """ValueError that lists the column names a frame has more than once."""
-    columns = _column_names(table)
+    columns = column_names(table)
     if columns is not None and len(set(columns)) < len(columns):
         twice = sorted({name for name in columns if columns.count(name) > 1}, key=str)
         raise ValueError(f"{what} has duplicate column names: {listed(twice)}; every column needs a name of its own.")
@@ -124,31 +132,38 @@ def _checked(X: Any, check: Callable[..., Any], reset: bool) -> Any:
     return table
 
 
-def _column_names(table: Any) -> list | None:
-    """Column names of a pandas or polars frame, None for anything else."""
-    return list(table.columns) if hasattr(table, "columns") and hasattr(table, "to_numpy") else None
+def _columns_of(frame: Any, names: list) -> Any:
+    """Some columns of a frame."""
+    return frame.select(names) if is_pyarrow(frame) else frame[names]
 
 
 def _described(table: Any) -> str:
-    columns = _column_names(table)
+    columns = column_names(table)
     return f"a {type(table).__name__} without names" if columns is None else listed(columns)
 
 
-def _table(table: Any, name: Hashable) -> Any:
+def _table(table: Any, name: Hashable, estimator: Any) -> Any:
+    """One task's rows as an array or sparse matrix; missing values of a frame become NaN."""
+    if sparse.issparse(table):
+        return table
     if isinstance(table, np.ndarray):
         array = np.asarray(table)
-    elif sparse.issparse(table):
-        return table
-    else:
+    elif column_names(table) is None:
         array = np.asarray(table.to_numpy() if hasattr(table, "to_numpy") else table)
+    else:
+        table = as_frame(table)
+        refuse_what_is_no_number(table, estimator, name)
+        is_plain = hasattr(table, "to_numpy") and all(type(dtype) is np.dtype for dtype in table.dtypes)
+        return table.to_numpy() if is_plain else check_array(table, ensure_all_finite=False, **_ANY_SIZE)
     if array.ndim != 2:
         raise ValueError(f"X of task {name!r} must be two-dimensional, got shape {array.shape}.")
+    refuse_what_is_no_number(array, estimator, name)
     return array
 
 
 def _long_table(X: Any, task_col: Any) -> tuple[Any, int]:
     """X as a frame, a CSR matrix or an array, and the position of its column of task labels."""
-    columns = _column_names(X)
+    columns = column_names(X)
     if columns is None:
         X = X.tocsr() if sparse.issparse(X) else np.asarray(X)
         if X.ndim != 2:
@@ -171,9 +186,9 @@ def _long_table(X: Any, task_col: Any) -> tuple[Any, int]:
 
 def _labels(X: Any, position: int, task_col: Any) -> NDArray:
     """Task labels without gaps; whole floats, as a numeric table holds them, become integers."""
-    columns = _column_names(X)
+    columns = column_names(X)
     if columns is not None:
-        labels = X[columns[position]].to_numpy()
+        labels = np.asarray(as_column(X[columns[position]]))
     else:
         labels = X[:, [position]].toarray()[:, 0] if sparse.issparse(X) else X[:, position]
     missing = is_missing(labels)
@@ -186,20 +201,29 @@ def _labels(X: Any, position: int, task_col: Any) -> NDArray:
     return labels.astype(np.int64) if whole and np.abs(labels).max(initial=0) < 2**53 else labels
 
 
-def _with_advice(error: ValueError, estimator: Any, names: Sequence = (), parts: Sequence = ()) -> ValueError:
-    """scikit-learn's error; where X holds NaN, one that says what helps and which task it was."""
+def _with_advice(error: Exception, estimator: Any, X: Any) -> Exception:
+    """scikit-learn's error; where X holds no number, NaN or infinity, one that names the column is raised."""
+    if isinstance(X, (list, tuple)):
+        refuse_what_is_no_number(np.asarray(X, dtype=object), estimator)  # no array could tell texts from numbers
+    infinite = _is_about_infinity(error)
+    if infinite is not None:
+        table = check_array(X, ensure_all_finite=False, **ACCEPTED)
+        refuse_no_finite_number(table, infinite, estimator, column_names(X))
+    return error
+
+
+def _with_own_advice(error: Exception, estimator: Any, tables: Mapping[Hashable, Any], columns: Any) -> Exception:
+    """The same for own rows: the first task that has it, and the column."""
+    infinite = _is_about_infinity(error)
+    if infinite is not None:
+        for name, table in tables.items():
+            refuse_no_finite_number(table, infinite, estimator, columns, name)
+    return error
+
+
+def _is_about_infinity(error: Exception) -> bool | None:
+    """Whether scikit-learn found infinity (True) or NaN (False) in X; None for any other error."""
     message = str(error)
-    whose = ""
-    for name, part in zip(names, parts, strict=True):
-        values = np.asarray(part.data if sparse.issparse(part) else part)
-        if is_missing(values).any() or (values.dtype.kind == "f" and np.isinf(values).any()):
-            whose = f" of task {name!r}"
-            break
-    if "contains NaN" not in message and "contain NaN" not in message:
-        return ValueError(f"X{whose}: {message}" if whose else message)
-    name = type(estimator).__name__
-    return ValueError(
-        f"Input X{whose} contains NaN. {name} needs complete features: put an imputer before "
-        f"it, for example make_pipeline(sklearn.impute.SimpleImputer(), {name}()). Missing "
-        "targets are fine."
-    )
+    if "infinity" in message:
+        return True
+    return False if "contains NaN" in message or "contain NaN" in message else None

@@ -22,7 +22,7 @@ from skmtl.inputs.features import (
 from skmtl.inputs.observed import Observed, observed_array, observed_long, observed_matrix, observed_rows
 from skmtl.inputs.weights import own_weights, shared_weights
 from skmtl.target_columns import common_dtype
-from skmtl.targets import TaskTargets, is_named, listed
+from skmtl.targets import TaskTargets, column_names, is_named, listed
 from skmtl.tasks import Task
 
 
@@ -215,7 +215,7 @@ def named_columns(y: Any) -> Mapping[Hashable, Any]:
     if isinstance(y, Mapping):
         return y
     refuse_duplicate_names(y, "y")
-    return {name: y[name] for name in y.columns}
+    return {name: y[name] for name in column_names(y) or ()}
 
 
 def own_targets(X: Mapping[Hashable, Any], y: Mapping[Hashable, Any]) -> Observed:

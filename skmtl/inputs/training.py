@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ from skmtl.inputs.forms import (
 from skmtl.inputs.kinds import TargetRules, encode
 from skmtl.inputs.observed import Observed, observed_array, observed_long, observed_matrix
 from skmtl.inputs.weights import class_weights, drop_unobserved, task_weights
-from skmtl.targets import is_named
+from skmtl.targets import column_names, is_named
 from skmtl.tasks import TaskData
 
 
@@ -97,7 +98,7 @@ def _read(
         features, _ = stack_features(estimator, X, reset=reset)
     elif task_col is not None:
         form = LongForm(task_col)
-        if is_named(y) and not (len(y.columns) == 1 if hasattr(y, "columns") else False):
+        if is_named(y) and (isinstance(y, Mapping) or len(column_names(y) or ()) != 1):
             raise ValueError(
                 f"With task_col={task_col!r} y must be one column with the target of each row, got {type(y).__name__}."
             )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmtl.inputs.observed import Observed
-from skmtl.targets import TaskTargets, listed
+from skmtl.targets import TaskTargets, column_names, is_named, listed
 from skmtl.tasks import Task
 
 
@@ -29,8 +29,8 @@ def shared_weights(sample_weight: Any, names: tuple[Hashable, ...], n_rows: int)
             "sample_weight must not be a plain dict: scikit-learn's splitters hand a dict over "
             "whole instead of cutting it by rows. Wrap it: TaskTargets(sample_weight)."
         )
-    if isinstance(sample_weight, Mapping) or hasattr(sample_weight, "columns"):
-        columns = list(sample_weight) if isinstance(sample_weight, Mapping) else list(sample_weight.columns)
+    if is_named(sample_weight):
+        columns = list(sample_weight) if isinstance(sample_weight, Mapping) else column_names(sample_weight) or []
         if len(columns) != len(names) or set(columns) != set(names):
             raise ValueError(f"sample_weight must have the tasks of y, {listed(names)}, got {listed(columns)}.")
         weights = np.stack([_as_numbers(sample_weight[name]) for name in names]).T

@@ -10,7 +10,7 @@ from skmtl.inputs.features import is_dict_of_tables
 from skmtl.model_selection.stacking import stack_tasks
 from skmtl.model_selection.task_kfold import TaskKFold
 from skmtl.single_task import last_step
-from skmtl.targets import TaskTargets, is_missing, is_named
+from skmtl.targets import TaskTargets, column_names, is_missing, is_named
 
 
 def default_splitter(cv: Any, estimator: Any, X: Any, y: Any) -> Any:
@@ -51,7 +51,7 @@ def _task_col(estimator: Any, X: Any) -> Any:
     last = last_step(estimator)
     task_col = getattr(last, "task_col", None)
     # A pipeline may reorder columns on the way to its last step, but a name stays a name.
-    names_column = isinstance(task_col, str) and hasattr(X, "columns") and task_col in X.columns
+    names_column = isinstance(task_col, str) and task_col in (column_names(X) or ())
     return task_col if last is estimator or names_column else None
 
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from skmtl.inputs.forms import require_same_tasks
-from skmtl.targets import TaskTargets, as_column, listed
+from skmtl.target_columns import as_frame
+from skmtl.targets import TaskTargets, as_column, column_names, listed
 
 
 def stack_tasks(X_by_task: Mapping[Hashable, Any], y_by_task: Mapping[Hashable, Any]) -> tuple[Any, TaskTargets]:
@@ -69,7 +70,7 @@ def stack_tasks(X_by_task: Mapping[Hashable, Any], y_by_task: Mapping[Hashable, 
 
 def _as_table(table: Any, name: Hashable) -> Any:
     """A frame or sparse matrix as it is, anything else as an array."""
-    if not hasattr(table, "columns") and not sparse.issparse(table):
+    if column_names(table) is None and not sparse.issparse(table):
         table = np.asarray(table)
     if len(table.shape) != 2:
         raise ValueError(f"X of task {name!r} must be two-dimensional, got shape {table.shape}.")
@@ -92,14 +93,18 @@ def _stacked(tables: Mapping[Hashable, Any]) -> Any:
         import polars as pl
 
         return pl.concat(parts, how="vertical_relaxed")
+    if package == "pyarrow":
+        import pyarrow as pa
+
+        return pa.concat_tables([as_frame(part) for part in parts], promote_options="permissive")
     return np.concatenate(parts)
 
 
 def _package(table: Any) -> str:
-    """Who knows how to stack it: "scipy", "pandas", "polars" or "numpy"."""
+    """Who knows how to stack it: "scipy", "pandas", "polars", "pyarrow" or "numpy"."""
     if sparse.issparse(table):
         return "scipy"
-    return type(table).__module__.partition(".")[0] if hasattr(table, "columns") else "numpy"
+    return type(table).__module__.partition(".")[0] if column_names(table) is not None else "numpy"
 
 
 def _require_fit(tables: Mapping[Hashable, Any], first: Hashable, name: Hashable) -> None:
@@ -110,14 +115,15 @@ def _require_fit(tables: Mapping[Hashable, Any], first: Hashable, name: Hashable
             f"X of task {name!r} is a {_package(other)} {type(other).__name__}, but that of task {first!r} a "
             f"{_package(one)} {type(one).__name__}; give all tasks the same sort of table."
         )
-    if one.shape[1] != other.shape[1] and not hasattr(one, "columns"):
+    names, others = column_names(one), column_names(other)
+    if one.shape[1] != other.shape[1] and names is None:
         raise ValueError(
             f"X of task {name!r} has {other.shape[1]} features, but that of task {first!r} has {one.shape[1]}."
         )
-    if hasattr(one, "columns") and list(one.columns) != list(other.columns):
+    if names is not None and names != others:
         raise ValueError(
-            f"X of task {name!r} has the columns {listed(list(other.columns))}, but that of task {first!r} "
-            f"has {listed(list(one.columns))}; all tasks need the same columns in the same order."
+            f"X of task {name!r} has the columns {listed(others or ())}, but that of task {first!r} "
+            f"has {listed(names)}; all tasks need the same columns in the same order."
         )
 
 

@@ -16,7 +16,7 @@ from skmtl.evidence import LEVEL, OWN_EVIDENCE, Evidence, gains, total_gain, wei
 from skmtl.inputs.features import is_dict_of_tables
 from skmtl.scoring import NUMERIC, as_scorer, require_known_tasks
 from skmtl.single_task import require_instance
-from skmtl.targets import is_named
+from skmtl.targets import column_names, is_named
 from skmtl.tasks import Task
 from skmtl.transfer.comparison import Answers, FoldResult, answer_fold
 from skmtl.transfer.counterparts import Opponent, compared, predicting_part, target_rules
@@ -178,7 +178,7 @@ def _task_column(estimator: Any, X: Any) -> Any:
     """
     inside = predicting_part(estimator)
     task_col = getattr(inside, "task_col", None)
-    if task_col is None or inside is estimator or (hasattr(X, "columns") and task_col in X.columns):
+    if task_col is None or inside is estimator or task_col in (column_names(X) or ()):
         return task_col
     raise ValueError(
         f"task_col={task_col!r} is no column of X by name, and inside a {type(estimator).__name__} a position may be "
