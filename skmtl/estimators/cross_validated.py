@@ -89,7 +89,7 @@ or (where X is one) a dict, default=None
         return self._fit(X, y, sample_weight, groups)
 
     def _solve_as_given(self, data: TaskData, given: Given, report: Any) -> tuple[Solution | None, dict[str, Any]]:
-        given_splits = user_splits(self, given)
+        given_splits = user_splits(self, given, data)
         progress = SearchProgress(self)
         evaluation, scales, options = self._search(data, given, given_splits, progress)
         chosen = choose(evaluation, self.one_standard_error)

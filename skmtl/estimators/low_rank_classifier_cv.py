@@ -41,8 +41,11 @@ class LowRankClassifierCV(LowRankModelCV, ClassifierMixin, BaseEstimator):
         weights, so that nothing depends on the units of columns. Everything public is in the features as given; a
         constant feature stays as it is. `objective_`, `dual_gap_` and strengths are of the features inside.
     cv : int, splitter or iterable of (train, test), default=None
-        None: 5 folds. A number means :class:`~skmtl.TaskKFold` for named targets, own rows and the long form, so
-        that every fold has its share of every task, and scikit-learn's own folds for an array y without gaps.
+        A number, or None for 5, means shuffled folds with an equal share of every task and of every class of a task,
+        the same whatever the form of X and y: those of ``TaskKFold(cv, shuffle=True, random_state=seed)``, with
+        `random_state` as the seed. A splitter is taken as it is: for rows that belong together, or in time,
+        :class:`~sklearn.model_selection.GroupKFold` with ``fit(X, y, groups=...)``,
+        :class:`~sklearn.model_selection.TimeSeriesSplit`.
     scoring : str, callable or dict of {task: str or callable}, default=None
         What is to be greatest. None: minus the mean held-out loss, in the units of the objective: squared errors
         over the variance of the target, log losses, Poisson losses. A name of scikit-learn's or a dict is a
@@ -66,7 +69,8 @@ class LowRankClassifierCV(LowRankModelCV, ClassifierMixin, BaseEstimator):
     warm_start : bool, default=False
         Begin the final fit at the basis of the earlier one.
     random_state : int, RandomState instance or None, default=None
-        For the random starts.
+        Seed of the folds, where `cv` is a number, and of the random starts. None: folds of the seed 0; a RandomState
+        gives the folds of every fit a new seed.
     verbose : int, default=0
         1: a line on the standard output for every candidate of the cross-validation, then progress of the final fit.
     n_jobs : int, default=None

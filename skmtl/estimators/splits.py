@@ -2,55 +2,73 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import is_classifier
 from sklearn.model_selection import check_cv
 
 from skmtl.estimators.base import Given
 from skmtl.inputs.features import is_dict_of_tables
-from skmtl.model_selection.default_splitter import default_splitter
+from skmtl.model_selection.shuffled_folds import Splits, number_of_folds, seed_of, shuffled_folds
 from skmtl.model_selection.task_kfold import TaskKFold
 from skmtl.targets import TaskTargets, is_named
 from skmtl.tasks import TaskData
 
-Splits = list[tuple[NDArray, NDArray]]
 
-
-def user_splits(estimator: Any, given: Given) -> Splits:
+def user_splits(estimator: Any, given: Given, data: TaskData) -> Splits:
     """Positions (train, test) of the rows handed over, by the estimator's `cv`; a dict of tables counts as stacked.
+
+    A number of folds means `shuffled_folds` of `data`, whatever the form of what was handed over.
 
     Raises
     ------
     ValueError
         If `cv` is none, or a fold has no row to train or to test on.
+
+    Warns
+    -----
+    UserWarning
+        If `groups` are given to a number of folds, which ignores them, as scikit-learn's do.
     """
+    n_splits = number_of_folds(estimator.cv)
+    if n_splits is not None:
+        if given.groups is not None:
+            warnings.warn(
+                f"groups have no effect on cv={estimator.cv!r}; give a splitter that keeps them together, such as "
+                f"GroupKFold({n_splits}).",
+                UserWarning,
+                stacklevel=5,
+            )
+        splits = shuffled_folds(data, n_splits, seed_of(estimator.random_state))
+        if data.rows is None:
+            return splits
+        return [(data.rows[train], data.rows[test]) for train, test in splits]
+    return _by_splitter(estimator.cv, given)
+
+
+def _by_splitter(cv: Any, given: Given) -> Splits:
+    """As `user_splits`, by a splitter or given splits."""
     X, y, groups = given.X, given.y, given.groups
+    splitter = cv if hasattr(cv, "split") and not isinstance(cv, str) else check_cv(_pairs(cv))
     if is_dict_of_tables(X):
         sizes = [table.shape[0] if hasattr(table, "shape") else len(table) for table in X.values()]
         y = np.concatenate([_as_labels(y[task]) for task in X])
         X = np.zeros((sum(sizes), 1))
-        cv = default_splitter(estimator.cv, estimator, X, {"every task": y})
-        if isinstance(cv, TaskKFold) and groups is None:
+        if isinstance(splitter, TaskKFold) and groups is None:
             # Tasks are known from the tables: a column per task would grow with n_rows x n_tasks.
             groups = np.repeat(np.arange(len(sizes)), sizes)
     else:
         y = TaskTargets(y) if is_named(y) else y
-        cv = default_splitter(estimator.cv, estimator, X, y)
-    if isinstance(cv, int | np.integer) or cv is None:
-        cv = check_cv(5 if cv is None else cv, y, classifier=is_classifier(estimator))
-    else:
-        cv = cv if hasattr(cv, "split") and not isinstance(cv, str) else check_cv(_pairs(cv))
     n_rows = X.shape[0] if hasattr(X, "shape") else len(np.asarray(X))
-    splits = [_checked(pair, number, n_rows, estimator.cv) for number, pair in enumerate(cv.split(X, y, groups))]
+    splits = [_checked(pair, number, n_rows, cv) for number, pair in enumerate(splitter.split(X, y, groups))]
     if not splits:
-        raise ValueError(f"cv={estimator.cv!r} gives no fold at all.")
+        raise ValueError(f"cv={cv!r} gives no fold at all.")
     for number, parts in enumerate(splits):
         for part, rows in zip(("train", "test"), parts, strict=True):
             if not len(rows):
-                raise ValueError(f"Fold {number} of cv={estimator.cv!r} has no row to {part} on.")
+                raise ValueError(f"Fold {number} of cv={cv!r} has no row to {part} on.")
     return splits
 
 

@@ -53,7 +53,7 @@ class GroupedTasks(MetaEstimatorMixin, BaseEstimator):
     n_groups : int, default=None
         Number of groups. None: chosen by held-out error, as in :func:`group_tasks`.
     random_state : int, RandomState instance or None, default=None
-        For the folds and starts of the grouping.
+        Seed of the folds and starts of the grouping; None: 0. A RandomState gives every fit a new seed.
 
     Attributes
     ----------

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
 
+from skmtl.model_selection.shuffled_folds import seed_of
 from skmtl.optional import pandas
 from skmtl.relatedness.clustering import Clustering, cluster
 from skmtl.relatedness.coordinates import feature_coordinates
@@ -128,7 +128,7 @@ def group_tasks(
     task_col : str or int, default=None
         Long form: name or position of the column of X that holds the task of each row.
     random_state : int, RandomState instance or None, default=None
-        For folds and starts.
+        Seed of folds and starts; None: 0. A RandomState gives every call a new seed.
 
     Returns
     -------
@@ -195,7 +195,7 @@ def group_task_data(data: TaskData, n_groups: int | None, random_state: Any) -> 
     sorted_data, order = in_order_of_names(data)
     labels = np.empty(n_tasks, dtype=np.intp)
     with one_blas_thread(has_narrow_set_up(data)):
-        labels[order], rank, path = _grouped(sorted_data, n_groups, check_random_state(random_state))
+        labels[order], rank, path = _grouped(sorted_data, n_groups, seed_of(random_state))
     return _result(names, labels, rank, path)
 
 
@@ -210,7 +210,7 @@ def _result(names: list[Hashable], labels: NDArray, rank: int, path: list) -> Ta
 
 
 def _grouped(
-    data: TaskData, n_groups: int | None, rng: np.random.RandomState
+    data: TaskData, n_groups: int | None, seed: int
 ) -> tuple[NDArray, int, list[tuple[int, int, float, float, float]]]:
     """Labels of the tasks, rank and path."""
     outputs = standardised_outputs(data)
@@ -219,7 +219,8 @@ def _grouped(
     row_norm = evidence.row_norm
     labels_per_task = len(outputs.values) / len(outputs.task_of_output)
     n_folds = _N_FOLDS if labels_per_task < _FEW_LABELS else _N_FOLDS_OF_MANY
-    parts = list(folds(data, outputs, Z, min(n_folds, data.n_rows), rng))
+    parts = list(folds(data, outputs, Z, min(n_folds, data.n_rows), seed))
+    rng = np.random.RandomState(seed)
     search = _Search(parts, row_norm, rng.randint(np.iinfo(np.int32).max))
     if n_groups is not None:
         search.try_ranks(n_groups, _RANKS)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skmtl.model_selection import TaskKFold
+from skmtl.model_selection.shuffled_folds import shuffled_folds
 from skmtl.relatedness.task_evidence import Moments, Outputs, TaskEvidence, centre, sum_moments
 from skmtl.tasks import TaskData
 
@@ -45,19 +45,12 @@ class Fold:
         )
 
 
-def folds(
-    data: TaskData, outputs: Outputs, Z: NDArray, n_folds: int, random_state: np.random.RandomState
-) -> Iterator[Fold]:
-    """Folds in which every task has an equal share; a row is left out for all tasks at once.
+def folds(data: TaskData, outputs: Outputs, Z: NDArray, n_folds: int, seed: int) -> Iterator[Fold]:
+    """Folds in which every task and class has an equal share; a row is left out for all tasks at once.
 
     So noise that two tasks have in common on a row is never trained on where it is tested.
     """
-    splitter = TaskKFold(n_folds, shuffle=True, random_state=random_state)
-    rows = np.empty((data.n_rows, 0))
-    if data.task_of_row is not None:
-        splits = splitter.split(rows, groups=data.task_of_row)
-    else:
-        splits = splitter.split(rows, np.where(np.isnan(data.y), np.nan, 0.5))
+    splits = shuffled_folds(data, n_folds, seed)
     whole = sum_moments(outputs, Z)
     for _, test in splits:
         left_out = np.zeros(data.n_rows)

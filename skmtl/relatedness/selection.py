@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
 
+from skmtl.model_selection.shuffled_folds import seed_of
 from skmtl.optional import pandas
 from skmtl.relatedness.companions import Companions, companions
 from skmtl.relatedness.coordinates import feature_coordinates
@@ -102,7 +102,7 @@ def select_tasks(
     task_col : str or int, default=None
         Long form: name or position of the column of X that holds the task of each row.
     random_state : int, RandomState instance or None, default=None
-        For the folds.
+        Seed of the folds; None: 0. A RandomState gives every call a new seed.
 
     Returns
     -------
@@ -148,7 +148,7 @@ def select_tasks(
         Z = feature_coordinates(data, whiten=False)
         evidence = centre(sum_moments(outputs, Z), outputs.task_of_output)
         row_norm = evidence.row_norm
-        parts = list(folds(data, outputs, Z, min(_N_FOLDS, data.n_rows), check_random_state(random_state)))
+        parts = list(folds(data, outputs, Z, min(_N_FOLDS, data.n_rows), seed_of(random_state)))
         trial = _Trial(parts, names.index(main), row_norm)
         membership = Membership(evidence, own_variances(evidence), row_norm)
         steps = trial.path(companions(membership, trial.main, trial.candidates))

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from skmtl.model_selection.shuffled_folds import seed_of
 from skmtl.optional import pandas
 from skmtl.transfer.folds import outer_folds
 from skmtl.transfer.report import compare, task_metrics, tasks_for
@@ -107,7 +108,7 @@ def transfer_curve(
     n_labels : sequence of int
         Training labels per task, each at least 2. A task with fewer gives all it has.
     random_state : int, RandomState instance or None, default=0
-        Draws the labels, and shuffles the folds where `cv` is a number or None.
+        Seed of the draws of labels, and of the folds where `cv` is a number or None. None: 0.
 
     Returns
     -------
@@ -132,7 +133,8 @@ def transfer_curve(
         raise ValueError(f"n_labels must hold integers of at least 2, got {n_labels!r}.")
     table = tasks_for(estimator, X, y)
     metrics = task_metrics(scoring, table)
-    folds = outer_folds(table, cv, groups, random_state)
+    seed = seed_of(random_state)
+    folds = outer_folds(table, cv, groups, seed)
     counts: list[int] = sizes.tolist()
-    reports = compare(estimator, table, folds, counts, metrics, random_state, n_jobs, verbose)
+    reports = compare(estimator, table, folds, counts, metrics, seed, n_jobs, verbose)
     return TransferCurve(dict(zip(counts, reports, strict=True)))

@@ -10,6 +10,8 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state
 
 from skmtl.model_selection import TaskKFold
+from skmtl.model_selection.shuffled_folds import number_of_folds, seed_of, shuffled_folds
+from skmtl.tasks import TaskData
 from skmtl.transfer.task_table import TaskTable
 
 Fold = tuple[NDArray, NDArray]
@@ -22,27 +24,29 @@ def outer_folds(table: TaskTable, cv: Any = None, groups: Any = None, random_sta
     ----------
     table : TaskTable
     cv : int, splitter, iterable of splits or None
-        None: 5. A number means `TaskKFold`; own rows are split as if stacked in the order of the tasks.
+        None: 5. A number means shuffled folds, each with an equal share of every task and class. To a splitter, own
+        rows are stacked in the order of the tasks.
     groups : array-like of shape (n_rows,), default=None
         Handed to the splitter.
     random_state : int, RandomState instance or None, default=None
-        Shuffles the `TaskKFold` of a number of folds; None keeps neighbouring rows together.
+        Seed of a number of folds; None: 0.
 
     Raises
     ------
     ValueError
         Naming the task, if some training part has no target of it, or only one of its classes.
     """
+    n_splits = number_of_folds(cv)
+    if n_splits is not None:
+        data = _targets_alone(table)
+        pairs = shuffled_folds(data, n_splits, seed_of(random_state))
+        folds = pairs if data.rows is None else [(data.rows[train], data.rows[test]) for train, test in pairs]
+        _require_every_task(table, folds)
+        return folds
     y = None if table.form == "own" else table.y
-    if cv is None or (isinstance(cv, (int, np.integer)) and not isinstance(cv, bool)):
-        n_splits = 5 if cv is None else int(cv)
-        splitter: Any = TaskKFold(n_splits, shuffle=random_state is not None, random_state=random_state)
-        if table.form in ("own", "long"):
-            groups, y = table.task_of_row, _stacked_targets(table)
-    else:
-        splitter = check_cv(cv)
-        if table.form == "own" and groups is None and isinstance(splitter, TaskKFold):  # others warn of groups
-            groups = table.task_of_row
+    splitter = check_cv(cv)
+    if table.form == "own" and groups is None and isinstance(splitter, TaskKFold):  # others warn of groups
+        groups = table.task_of_row
     X = np.zeros((table.n_rows, 1)) if table.form == "own" else table.X
     folds = [(np.sort(_positions(train)), np.sort(_positions(test))) for train, test in splitter.split(X, y, groups)]
     _require_every_task(table, folds)
@@ -79,13 +83,18 @@ def _classes_first(codes: NDArray, order: NDArray) -> NDArray:
     return np.concatenate([order[first], rest[second], np.delete(rest, second)])
 
 
-def _stacked_targets(table: TaskTable) -> NDArray:
-    """One column with the encoded targets of all rows: `TaskKFold` deals out the classes of every task."""
-    column = np.full(table.n_rows, np.nan)
-    for task, rows, targets in zip(table.tasks, table.rows, table.targets, strict=True):
-        # Numbers are of one stratum, whatever they are.
-        column[rows] = 0.0 if task.classes is None else targets
-    return column
+def _targets_alone(table: TaskTable) -> TaskData:
+    """The targets of a table without its features; own rows and the long form without rows that have none."""
+    if table.form in ("own", "long"):
+        rows = np.sort(np.concatenate(table.rows))
+        y = np.empty(table.n_rows)
+        for own, targets in zip(table.rows, table.targets, strict=True):
+            y[own] = targets
+        return TaskData(np.empty((len(rows), 0)), table.tasks, y[rows], table.task_of_row[rows], rows=rows)
+    y = np.full((table.n_rows, len(table.tasks)), np.nan)
+    for t, (own, targets) in enumerate(zip(table.rows, table.targets, strict=True)):
+        y[own, t] = targets
+    return TaskData(np.empty((table.n_rows, 0)), table.tasks, y)
 
 
 def _positions(rows: Any) -> NDArray:

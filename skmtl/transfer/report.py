@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 
 from skmtl.evidence import LEVEL, OWN_EVIDENCE, Evidence, gains, total_gain, weigh
 from skmtl.inputs.features import is_dict_of_tables
+from skmtl.model_selection.shuffled_folds import seed_of
 from skmtl.scoring import NUMERIC, as_scorer, require_known_tasks
 from skmtl.single_task import require_instance
 from skmtl.targets import column_names, is_named
@@ -48,14 +49,15 @@ def transfer_report(
     X, y : in any of the forms that the estimator's `fit` takes
         One X with named targets or an array, a dict of tables, or the long form.
     cv : int, splitter, iterable of splits or None, default=None
-        Outer folds. None: five; a number means `TaskKFold`.
+        Outer folds. None: five; a number means shuffled folds with an equal share of every task and of every class of
+        a task, those of ``TaskKFold(cv, shuffle=True, random_state=seed)``. A splitter is taken as it is.
     groups : array-like of shape (n_rows,), default=None
         For splitters that want it.
     scoring : str, callable, dict of {task: such} or None, default=None
         None: R² of numbers and accuracy of classes, over all held-out rows. A name or scorer as
         in `sklearn.metrics.get_scorer`: the mean of the folds. A dict may leave tasks out.
     random_state : int, RandomState instance or None, default=None
-        Shuffles the folds, where `cv` is a number or None; None keeps neighbouring rows together.
+        Seed of the folds, where `cv` is a number or None; None: 0. A RandomState gives every report a new seed.
     n_jobs : int, default=None
         Fits at the same time, as in joblib.
     verbose : int, default=0
@@ -106,8 +108,9 @@ def transfer_report(
     """
     table = tasks_for(estimator, X, y)
     metrics = task_metrics(scoring, table)
-    folds = outer_folds(table, cv, groups, random_state)
-    (report,) = compare(estimator, table, folds, [None], metrics, random_state, n_jobs, verbose)
+    seed = seed_of(random_state)
+    folds = outer_folds(table, cv, groups, seed)
+    (report,) = compare(estimator, table, folds, [None], metrics, seed, n_jobs, verbose)
     return report
 
 
