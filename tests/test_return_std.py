@@ -11,7 +11,7 @@ from scipy import sparse
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmtl import LowRankRegressor, TaskTargets
+from skmtl import LowRankRegressor, LowRankRegressorCV, TaskTargets
 from skmtl.datasets import make_multitask
 
 OPTIONS = {"n_components": 2, "alpha": 0.1, "tol": 1e-10}
@@ -196,27 +196,115 @@ class TestForms:
             model.predict(X, return_std=True)
 
 
-@pytest.mark.parametrize("scale_targets", ["std", "residual", None])
-@pytest.mark.parametrize("fit_intercept", [True, False])
-@pytest.mark.parametrize("alpha_own", [None, 0.5])
-def test_targets_that_are_all_alike_are_not_certain(scale_targets, fit_intercept, alpha_own):
+def prices():
+    """Two targets of tens of thousands, one that is always 3 and one of a single label."""
     rng = np.random.RandomState(0)
-    X, Y = rng.randn(40, 5), 3.0 + rng.randn(40, 3)
-    y = {"a": Y[:, 0], "b": Y[:, 1], "single": np.where(np.arange(40) == 7, 2.3, np.nan), "constant": np.full(40, 0.1)}
-    model = LowRankRegressor(
-        **OPTIONS, alpha_own=alpha_own, scale_targets=scale_targets, fit_intercept=fit_intercept
-    ).fit(X, y)
-    std = model.predict(X, return_std=True)[1]
-    # One label says nothing of a task's noise: it is believed to be that of the others, with heavy tails. Forty that
-    # agree say that there is little.
-    noise = np.median([model.noise_scale_["a"], model.noise_scale_["b"]])
-    assert 1.0 < np.median(std["single"]) / noise < 4.0
-    assert 0.05 < np.median(std["constant"]) / noise < 0.5
-    alone = LowRankRegressor(**OPTIONS, scale_targets=scale_targets, fit_intercept=fit_intercept).fit(
-        X, {name: y[name] for name in ("a", "b")}
+    X = rng.randn(60, 5)
+    Y = 1e5 + 1e4 * (X @ rng.randn(5, 1)) + 3e4 * rng.randn(60, 2)
+    single = np.where(np.arange(60) == 7, 2.3, np.nan)
+    return X, {"a": Y[:, 0], "b": Y[:, 1], "constant": np.full(60, 3.0), "single": single}
+
+
+class TestTargetsThatAreAllAlike:
+    """They have no unit: nothing but zero scales with them."""
+
+    @pytest.mark.parametrize("scale_targets", ["std", "residual"])
+    @pytest.mark.parametrize("parts", [{}, {"alpha_own": 0.5}, {"factor_prior": "learned"}])
+    def test_they_take_no_noise_of_others(self, scale_targets, parts):
+        X, y = prices()
+        model = LowRankRegressor(**OPTIONS, scale_targets=scale_targets, **parts).fit(X, y)
+        std = model.predict(X, return_std=True)[1]
+        assert model.noise_scale_["constant"] == model.noise_scale_["single"] == 0.0
+        assert not std["constant"].any()
+        assert not std["single"].any()
+        alone = LowRankRegressor(**OPTIONS, scale_targets=scale_targets, **parts).fit(X, {t: y[t] for t in "ab"})
+        if not parts:
+            assert_allclose(std["a"], alone.predict(X, return_std=True)[1]["a"], rtol=0.2)
+
+    @pytest.mark.parametrize("form", ["rows of their own", "long"])
+    def test_nor_in_other_forms(self, form):
+        X, y = prices()
+        seen = {t: ~np.isnan(v) for t, v in y.items()}
+        if form == "long":
+            table = np.concatenate([np.column_stack([X, np.full(60, i)])[seen[t]] for i, t in enumerate(y)])
+            model = LowRankRegressor(**OPTIONS, task_col=5).fit(
+                table, np.concatenate([v[seen[t]] for t, v in y.items()])
+            )
+            std = model.predict(np.column_stack([X, np.full(60, 2)]), return_std=True)[1]
+        else:
+            model = LowRankRegressor(**OPTIONS).fit(
+                {t: X[s] for t, s in seen.items()}, {t: y[t][s] for t, s in seen.items()}
+            )
+            std = model.predict({"constant": X}, return_std=True)[1]["constant"]
+        assert not std.any()
+
+    @pytest.mark.parametrize("tuned", [False, pytest.param(True, marks=pytest.mark.slow)])
+    def test_beside_numbers_the_tuned_class_is_as_sure(self, tuned):
+        X, y = prices()
+        y = {t: y[t] for t in ("a", "b", "constant")}
+        model = (LowRankRegressorCV() if tuned else LowRankRegressor(**OPTIONS)).fit(X, y)
+        mean, std = model.predict(X, return_std=True)
+        assert_allclose(mean["constant"], 3.0, rtol=1e-12)
+        assert not std["constant"].any()
+
+    @pytest.mark.parametrize("value", [0.0, 1.0, 1e6])
+    @pytest.mark.parametrize("columns", [(), (3,)])
+    def test_with_nothing_beside_them(self, value, columns):
+        X = np.random.RandomState(0).randn(60, 5)
+        std = LowRankRegressor(**OPTIONS).fit(X, np.full((60, *columns), value)).predict(X, return_std=True)[1]
+        assert not std.any()
+
+    def test_they_learn_from_their_own_residuals_where_a_common_part_bends_them(self):
+        X, y = prices()
+        model = LowRankRegressor(**OPTIONS, alpha_common=0.1).fit(X, y)
+        residuals = y["constant"] - model.predict(X)["constant"]
+        assert 0.9 < model.noise_scale_["constant"] / np.sqrt(np.mean(residuals**2)) < 1.2
+
+    @pytest.mark.parametrize(
+        "parts", [{"scale_targets": None}, {"scale_targets": None, "alpha_own": 0.5}, {"alpha_common": 0.1}]
     )
-    if alpha_own is None:
-        assert_allclose(std["a"], alone.predict(X, return_std=True)[1]["a"], rtol=0.2)
+    def test_one_label_has_the_noise_of_the_others_where_all_have_one_unit(self, parts):
+        X, y = prices()
+        model = LowRankRegressor(**(OPTIONS | {"alpha": 1e-3} | parts)).fit(X, y)
+        noise = np.median([model.noise_scale_["a"], model.noise_scale_["b"]])
+        assert_allclose(model.noise_scale_["single"], noise, rtol=0.01)
+        assert np.min(model.predict(X, return_std=True)[1]["single"]) > noise
+
+
+@pytest.mark.parametrize("spread", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("level", [0.0, 1.0])
+@pytest.mark.parametrize("alpha", [0.0, 1e-12, 1e-6])
+@pytest.mark.parametrize("n_components", [1, 3])
+def test_targets_without_noise_have_hardly_any_spread(spread, level, alpha, n_components):
+    rng = np.random.RandomState(0)
+    X = rng.randn(60, 5)
+    Y = spread * (X @ rng.randn(5, n_components) @ rng.randn(n_components, 3) + level)
+    std = LowRankRegressor(n_components=n_components, alpha=alpha).fit(X, Y).predict(X, return_std=True)[1]
+    assert (std > 0).all()
+    assert np.max(std / Y.std(axis=0)) < 1e-4
+
+
+def test_the_spread_follows_the_units_of_every_target(table):
+    X, _, Y = table
+    units, shifts = np.array([1e-8, 1.0, 1e8]), np.array([1e-6, -3.0, 1e8])
+    std, other = (LowRankRegressor(**OPTIONS).fit(X, y).predict(X, return_std=True)[1] for y in (Y, Y * units + shifts))
+    assert_allclose(other, std * units, rtol=1e-5)
+
+
+@pytest.mark.parametrize("factor_prior", ["ridge", "learned"])
+@pytest.mark.parametrize("alpha", [np.inf, 1e4])
+def test_a_task_that_was_not_in_the_fit_where_nothing_but_the_common_part_is_left(alpha, factor_prior):
+    rng = np.random.RandomState(0)
+    X, levels = rng.randn(90, 4), np.array([-2.0, 0.0, 2.0])
+    tasks = np.arange(90) % 3
+    y = X @ [1.0, -1.0, 2.0, 0.0] + levels[tasks] + rng.randn(90)
+    model = LowRankRegressor(task_col=4, alpha=alpha, alpha_common=1e-3, factor_prior=factor_prior)
+    model.fit(np.column_stack([X, tasks]), y)
+    assert model.rank_ == 0
+    mean, std = model.predict(np.column_stack([X, np.full(90, 9)]), return_std=True)
+    assert_allclose(mean, X @ model.common_ + np.mean(list(model.intercept_.values())))
+    # The noise, and levels that differ as those of the three tasks do.
+    assert_allclose(std, np.sqrt(1.0 + np.var(list(model.intercept_.values()))), rtol=0.15)
 
 
 @pytest.mark.parametrize("n_rows", [3, 40])

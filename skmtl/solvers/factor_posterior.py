@@ -69,8 +69,8 @@ class FactorPosterior:
             return (axes * (factors @ values)) @ axes.T / len(tasks)
         total = np.zeros((self.k, self.k))
         for places, roots in self._roots(tasks):
-            rows = (roots * np.sqrt(factors[places])[:, np.newaxis, np.newaxis]).reshape(-1, self.k)
-            total += rows.T @ rows
+            rows = roots * np.sqrt(factors[places])[:, np.newaxis, np.newaxis]
+            total += np.einsum("tij,til->jl", rows, rows, optimize=True)
         return total / len(tasks)
 
     def forms(self, scores: NDArray, offsets: NDArray, tasks: NDArray) -> NDArray:

@@ -12,6 +12,9 @@ right, so that the noise of task t is estimated from its residuals over ``n_t - 
 Few rows leave few degrees of freedom, and an interpolating task none. Each task's variance is therefore shrunk
 towards the share of its variance that is noise in all tasks together, as if that share had been seen on
 `_PRIOR_COUNT` more observations (the moderated variances of Smyth 2004, doi:10.2202/1544-6115.1027).
+
+Targets that are all alike have no unit: nothing but zero scales with them. Only where all tasks have one unit by
+declaration (no scaling, or a common part) does a task of a single label have the typical noise of the others.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ _PRIOR_COUNT = 2.0
 N_ROUNDS = 3
 #: Smallest residual scale, relative to the standard deviation: noise-free targets would have none.
 _LEAST_SCALE = 1e-3
+#: Least squares of residuals, relative to those of the targets: sums of moments lose what is smaller to rounding.
+_ROUNDING = 1e-15
 #: Multiplications that exact degrees of freedom of own parts may cost; beyond, the mean curvature stands for all.
 _MAX_WORK = 4e10
 
@@ -65,15 +70,18 @@ def estimate_noise(
     left = np.maximum(sums.counts * unit - float(fit_intercept) - own - factors - shared, 0.0)
     variances = sums.total_squares / sums.counts
     varies = sums.total_squares > 0
-    shares = np.divide(sums.residual_squares * unit, variances, out=np.zeros(len(tasks)), where=varies)
+    squares = np.maximum(sums.residual_squares, _ROUNDING * sums.total_squares) * unit
+    shares = np.divide(squares, variances, out=np.zeros(len(tasks)), where=varies)
     if ratio is None:
         total_left = float(left[varies].sum())
         seen = float(sums.counts[varies].sum()) * unit
         # Without any freedom left the residuals say nothing but a lower bound.
         ratio = float(shares.sum()) / (total_left if total_left > 0 else max(seen, 1.0))
-    moderated = (_PRIOR_COUNT * ratio + shares) / (_PRIOR_COUNT + left)
+    noise = (_PRIOR_COUNT * ratio * variances + squares) / (_PRIOR_COUNT + left)
+    if varies.any() and np.ptp(solution.target_scale) == 0:
+        noise[~varies & (left == 0)] = np.median(noise[varies])
     deviations, freedom, precision = np.full(n_tasks, np.nan), np.zeros(n_tasks), np.full(n_tasks, np.inf)
-    deviations[tasks], freedom[tasks] = np.sqrt(moderated * variances), factors + float(fit_intercept)
+    deviations[tasks], freedom[tasks] = np.sqrt(noise), factors + float(fit_intercept)
     precision[tasks] = _PRIOR_COUNT + left
     return Noise(deviations, ratio, freedom, precision)
 
@@ -84,17 +92,6 @@ def residual_scales(solution: Solution, spread: NDArray) -> NDArray:
     assert noise is not None
     # NaN (no regression task) and zero (a constant target) both keep the scale they had.
     return np.where(noise.deviations > 0, np.maximum(noise.deviations, _LEAST_SCALE * spread), spread)
-
-
-def believed_deviations(noise: Noise) -> NDArray:
-    """Noise of every task, where targets are all alike (as a single one is) too.
-
-    Those have no unit of their own: they are believed to be as noisy as others are, and the more of them agree, the
-    less so.
-    """
-    known = noise.deviations[noise.deviations > 0]
-    typical = float(np.median(known)) if len(known) else 1.0
-    return np.where(noise.deviations == 0, typical * np.sqrt(_PRIOR_COUNT / noise.counts), noise.deviations)
 
 
 def likelihood_counts(data: TaskData, solution: Solution) -> NDArray:

@@ -36,7 +36,7 @@ from skmtl.penalties import Penalties
 from skmtl.solvers.factor_posterior import FactorPosterior
 from skmtl.solvers.factor_prior import factor_curvatures, prior_root
 from skmtl.solvers.formulation import Formulation, point_of
-from skmtl.solvers.noise import believed_deviations, count_unit, likelihood_counts, scaled_factors
+from skmtl.solvers.noise import count_unit, likelihood_counts, scaled_factors
 from skmtl.solvers.preconditioner import Preconditioner
 from skmtl.solvers.relevance import in_scaled_features
 from skmtl.solvers.score_grams import KeptGrams
@@ -107,7 +107,8 @@ def task_spread(
         _posterior(data, solution, sums, formulation),
         scaled_factors(data, solution, penalties),
         (solution.noise.deviations / scale) ** 2,
-        scale,
+        # Targets that are all alike have no unit: nothing is open about them.
+        np.where(solution.noise.deviations > 0, scale, 0.0),
         np.broadcast_to(penalties.own if has_own else np.inf, n_tasks),
         solution.noise.deviations**2 / (data.weight_per_task * unit),
     )
@@ -154,7 +155,7 @@ def _variances_of_fitted(solution: Solution, spread: Spread, X: Any, tasks: NDAr
     shared, basis = spread.shared, solution.basis[:, : solution.rank]
     assert solution.noise is not None
     intercept = 1.0 + 1.0 / spread.counts[tasks]
-    variances = believed_deviations(solution.noise)[tasks] ** 2 * intercept
+    variances = solution.noise.deviations[tasks] ** 2 * intercept
     strengths = spread.own_strengths[tasks]
     of_basis: Callable[[NDArray], NDArray] = shared.inverse_curvature
     offsets = spread.score_means - shared.centre @ basis
@@ -181,8 +182,7 @@ def _variances_of_new(solution: Solution, spread: Spread, X: Any) -> NDArray:
     second = second + spread.mean_covariance
     scores = np.asarray(X @ solution.basis[:, :k])
     of_factors = np.sum((scores @ second) * scores, axis=1)
-    noise = believed_deviations(solution.noise)
-    return np.mean(noise**2) + np.var(solution.intercept) + of_basis * shared.variance + of_factors
+    return np.mean(solution.noise.deviations**2) + np.var(solution.intercept) + of_basis * shared.variance + of_factors
 
 
 def _merged(spread: MergedSpread, X: Any, tasks: NDArray) -> NDArray:

@@ -53,7 +53,8 @@ def sums_of_moments(moments: Moments, solution: Solution, fit_intercept: bool) -
     n_tasks, total = len(moments.y_sum), moments.total
     x_mean, y_mean, gram, cross, squares = moments.centred()
     # The squares about the origin, where that is not the mean, have cancelled.
-    about_mean = _beyond_rounding(squares, np.maximum(1e-24 * total * y_mean**2, 1e-13 * moments.squares))
+    rounding = np.maximum(1e-24 * total * y_mean**2, 1e-13 * moments.squares)
+    about_mean = _beyond_rounding(squares, rounding)
     if not fit_intercept:
         x_mean, y_mean = np.zeros_like(x_mean), np.zeros_like(y_mean)
         gram, cross, squares = moments.gram, moments.cross, moments.squares
@@ -62,7 +63,7 @@ def sums_of_moments(moments: Moments, solution: Solution, fit_intercept: bool) -
         np.arange(n_tasks),
         np.full(n_tasks, total),
         about_mean,
-        _residual_squares(solution, gram, cross, squares),
+        _unless_alike(_residual_squares(solution, gram, cross, squares), about_mean, rounding),
         KeptGrams((basis.T @ gram @ basis)[np.newaxis]),
         (x_mean @ basis)[np.newaxis],
     )
@@ -91,6 +92,11 @@ def _beyond_rounding(squares: NDArray, rounding: NDArray) -> NDArray:
     return np.where(squares <= rounding, 0.0, squares)
 
 
+def _unless_alike(residual_squares: NDArray, total_squares: NDArray, rounding: NDArray) -> NDArray:
+    """As `_beyond_rounding`, of targets that are all alike: what is left of others may be as small as it is."""
+    return np.where(total_squares > 0, residual_squares, _beyond_rounding(residual_squares, rounding))
+
+
 def sums_of_data(
     data: TaskData, solution: Solution, fit_intercept: bool, formulation: Formulation | None = None
 ) -> TaskSums | None:
@@ -104,7 +110,8 @@ def sums_of_data(
         data.weight_per_task / per_task[tasks]
     )
     counts, means, total_squares = about_means(observations, block.y, weights)
-    total_squares = _beyond_rounding(total_squares, 1e-24 * counts * means**2)
+    rounding = 1e-24 * counts * means**2
+    total_squares = _beyond_rounding(total_squares, rounding)
     if formulation is not None and formulation.problem.X.X is data.X:
         X = formulation.problem.X
     else:
@@ -113,7 +120,7 @@ def sums_of_data(
     grams, score_means = _score_grams(observations, weights, scores, fit_intercept)
     if X.centre is not None:
         score_means = score_means + X.centre @ solution.basis[:, : solution.rank]
-    residual_squares = observations.task_sums(weights * residual**2)
+    residual_squares = _unless_alike(observations.task_sums(weights * residual**2), total_squares, rounding)
     return TaskSums(tasks, counts, total_squares, residual_squares, grams, score_means)
 
 
