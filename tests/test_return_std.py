@@ -350,3 +350,19 @@ def test_one_row_of_every_task_has_finite_deviations_and_nothing_is_printed(capf
     _, std = LowRankRegressor(n_components=2).fit(X, y).predict(X, return_std=True)
     assert all(np.isfinite(column).all() for column in std.values())
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e-20, 1e-100])
+def test_a_target_in_a_tiny_unit_beside_a_common_part_leaves_the_spread_of_others(unit):
+    rng = np.random.RandomState(0)
+    X = rng.randn(60, 5)
+    Y = X @ rng.randn(5, 3) + rng.randn(60, 3)
+    Y[:, 0] *= unit
+    model = LowRankRegressor(alpha=0.1, alpha_common=0.1).fit(X, Y)
+    mean, std = model.predict(X, return_std=True)
+    noise = np.array(list(model.noise_scale_.values()))
+    # One unit for all: to bend the common part to zero leaves residuals, which are the first task's noise.
+    assert_allclose(noise, np.sqrt(np.mean((Y - mean) ** 2, axis=0)), rtol=0.12)
+    assert_allclose(noise[1:], 1.0, rtol=0.15)
+    assert (std > noise).all()
+    assert (np.median(std, axis=0)[1:] < 1.2 * noise[1:]).all()

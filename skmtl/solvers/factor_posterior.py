@@ -4,8 +4,10 @@ With the Gram matrix G_t and the prior's covariance ``R R'`` the covariance of t
 
     V_t = R (c_t R'G_t R + ridge_t)^-1 R'
 
-where a learned prior has the ridge 1, and the ridge of the fit has R = 1. Of all covariances none is kept: a batch of
-tasks at a time has theirs, and where one G stands for all tasks its eigenvectors make all of them diagonal.
+where a learned prior has the ridge 1, and the ridge of the fit has R = 1. What acts on the targets as noise does,
+``noise^2 inflation``, weakens the likelihood, not the prior: c_t is divided by 1 + inflation. Of all covariances none
+is kept: a batch of tasks at a time has theirs, and where one G stands for all tasks its eigenvectors make all of them
+diagonal.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ class FactorPosterior:
     root : ndarray of shape (k, k), or None
         R of the learned prior.
     k : int
+    inflation : ndarray of shape (n_tasks,) or float
     """
 
     grams: ScoreGrams
@@ -46,6 +49,7 @@ class FactorPosterior:
     ridge: float
     root: NDArray | None
     k: int
+    inflation: NDArray | float = 0.0
 
     def variances_along(self, directions: NDArray) -> NDArray:
         """``a' V_t a`` for the columns a of `directions` (k, p), all tasks, shape (n_tasks, p)."""
@@ -89,6 +93,10 @@ class FactorPosterior:
             result[:, places] = np.einsum("tij,tij->ti", turned, turned).T
         return result
 
+    def _scales(self) -> NDArray:
+        """What makes the Gram matrices of all tasks the curvatures of their log-likelihoods, shape (n_tasks,)."""
+        return self.weights * self.counts / (1.0 + self.inflation)
+
     def _strengths(self) -> NDArray:
         """Ridge of the inner system of every task, shape (n_tasks,)."""
         if self.root is not None:
@@ -103,13 +111,13 @@ class FactorPosterior:
             return None
         root = np.eye(self.k) if self.root is None else self.root
         values, vectors = np.linalg.eigh(root.T @ gram @ root)
-        scales = (self.weights * self.counts)[tasks, np.newaxis]
+        scales = self._scales()[tasks, np.newaxis]
         inner = scales * np.maximum(values, 0.0) + self._strengths()[tasks, np.newaxis]
         return 1.0 / inner, root @ vectors
 
     def _roots(self, tasks: NDArray, beside: int = 0) -> Iterator[tuple[NDArray, NDArray]]:
         """``V_t = T_t' T_t`` of some tasks, a few at a time: their places in `tasks`, T of shape (m, k, k)."""
-        strengths, scales = self._strengths()[tasks], (self.weights * self.counts)[tasks]
+        strengths, scales = self._strengths()[tasks], self._scales()[tasks]
         ones = np.arange(self.k)
         for places, grams in self.grams.batches(tasks, beside):
             inner = grams if self.root is None else self.root.T @ grams @ self.root

@@ -71,7 +71,9 @@ def estimate_noise(
     variances = sums.total_squares / sums.counts
     varies = sums.total_squares > 0
     squares = np.maximum(sums.residual_squares, _ROUNDING * sums.total_squares) * unit
+    # A task that others bend is left with more than its variance.
     shares = np.divide(squares, variances, out=np.zeros(len(tasks)), where=varies)
+    shares = np.minimum(shares, sums.counts * unit)
     if ratio is None:
         total_left = float(left[varies].sum())
         seen = float(sums.counts[varies].sum()) * unit
@@ -79,7 +81,7 @@ def estimate_noise(
         ratio = float(shares.sum()) / (total_left if total_left > 0 else max(seen, 1.0))
     noise = (_PRIOR_COUNT * ratio * variances + squares) / (_PRIOR_COUNT + left)
     if varies.any() and np.ptp(solution.target_scale) == 0:
-        noise[~varies & (left == 0)] = np.median(noise[varies])
+        noise[~varies & (sums.counts * unit < 1.5)] = np.median(noise[varies])
     deviations, freedom, precision = np.full(n_tasks, np.nan), np.zeros(n_tasks), np.full(n_tasks, np.inf)
     deviations[tasks], freedom[tasks] = np.sqrt(noise), factors + float(fit_intercept)
     precision[tasks] = _PRIOR_COUNT + left

@@ -97,7 +97,7 @@ class Spread:
         of_basis = self._second_moments(self.posterior) @ self.shared.mean_form
         known = self.relative_noise > 0
         more = np.divide(of_basis, self.relative_noise, out=np.zeros(len(of_basis)), where=known)
-        return replace(self.posterior, counts=self.posterior.counts / (1.0 + more))
+        return replace(self.posterior, inflation=more)
 
     @cached_property
     def moments(self) -> NDArray:
