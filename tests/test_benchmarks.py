@@ -15,6 +15,7 @@ clock, cost, goals, measure, ours, peers, problems, run, fista = (
     pytest.importorskip(f"benchmarks.{room}") for room in ROOMS
 )
 posterior = pytest.importorskip("benchmarks.baselines.posterior_mean")
+coverage = pytest.importorskip("benchmarks.coverage")
 
 SAME = [name for name, method in peers.METHODS.items() if method.minimises == "same" and name != "skmtl"]
 MAKE = problems.make
@@ -223,3 +224,20 @@ def test_a_tuned_fit_costs_more_than_one_fit_and_less_than_one_for_every_candida
     assert 0 < whole < 60
     assert 1 < fits < 5 * candidates
     assert min(folds, jobs) > 0
+
+
+def test_coverage_counts_the_targets_that_intervals_hold(capsys):
+    class Sure:
+        def fit(self, X, y):
+            self.tasks = list(y)
+            return self
+
+        def predict(self, X, return_std):
+            return tuple({t: np.full(len(X), value) for t in self.tasks} for value in (0.0, self.width))
+
+    model = Sure()
+    for model.width, share in ((0.0, 0.0), (1e6, 1.0)):
+        np.testing.assert_array_equal(coverage.coverage(model, (20, 3, 2), seed=0, n_new=50), share)
+    coverage.main(["200 x 20, 8 tasks", "--seeds", "1", "--models", "three components"])
+    found = [float(cell) for cell in capsys.readouterr().out.splitlines()[1].split() if cell.startswith("0.")]
+    np.testing.assert_allclose(found, [0.9, 0.95], atol=0.04)

@@ -41,6 +41,8 @@ class FactorPosterior:
         R of the learned prior.
     k : int
     inflation : ndarray of shape (n_tasks,) or float
+    widening : ndarray of shape (n_tasks,)
+        Factor on all covariances.
     """
 
     grams: ScoreGrams
@@ -49,6 +51,7 @@ class FactorPosterior:
     ridge: float
     root: NDArray | None
     k: int
+    widening: NDArray
     inflation: NDArray | float = 0.0
 
     def variances_along(self, directions: NDArray) -> NDArray:
@@ -113,7 +116,7 @@ class FactorPosterior:
         values, vectors = np.linalg.eigh(root.T @ gram @ root)
         scales = self._scales()[tasks, np.newaxis]
         inner = scales * np.maximum(values, 0.0) + self._strengths()[tasks, np.newaxis]
-        return 1.0 / inner, root @ vectors
+        return self.widening[tasks, np.newaxis] / inner, root @ vectors
 
     def _roots(self, tasks: NDArray, beside: int = 0) -> Iterator[tuple[NDArray, NDArray]]:
         """``V_t = T_t' T_t`` of some tasks, a few at a time: their places in `tasks`, T of shape (m, k, k)."""
@@ -124,4 +127,5 @@ class FactorPosterior:
             inner = inner * scales[places, np.newaxis, np.newaxis]
             inner[:, ones, ones] += strengths[places, np.newaxis]
             roots = inverse_roots(inner, strengths[places])
+            roots *= np.sqrt(self.widening[tasks[places], np.newaxis, np.newaxis])
             yield places, roots if self.root is None else roots @ self.root.T

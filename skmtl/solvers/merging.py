@@ -70,6 +70,8 @@ def merge_noise(n_tasks: int, parts: Sequence[tuple[NDArray, Noise | None]]) -> 
     if not known:
         return None
     deviations, freedom, counts = np.full(n_tasks, np.nan), np.zeros(n_tasks), np.full(n_tasks, np.inf)
+    widening = np.ones(n_tasks)
     for positions, noise in known:
         deviations[positions], freedom[positions], counts[positions] = noise.deviations, noise.freedom, noise.counts
-    return Noise(deviations, known[0][1].ratio, freedom, counts)
+        widening[positions] = noise.widening
+    return Noise(deviations, known[0][1].ratio, freedom, counts, widening)

@@ -7,7 +7,13 @@ right, so that the noise of task t is estimated from its residuals over ``n_t - 
 2. ``tr A_t (A_t + alpha)^-1`` for the factors, ``A_t`` the curvature of the loss in them; with an own part both
    together, ``tr(1 - K^-1) + tr (Z'K^-1 Z + alpha)^-1 Z'K^-2 Z`` with ``K = 1 + X X' / alpha_own``, ``Z = X B``;
 3. the task's share of those of basis and common part, whose curvature is ``H (x) S S'`` (as in the preconditioner):
-   ``u_t sum_ij lambda_i s_tj^2 / (lambda_i omega_j + alpha)``, less what turns of the basis and factors share.
+   ``u_t sum_ij lambda_i s_tj^2 / (lambda_i omega_j + alpha)``, less what turns of the basis and factors share;
+4. what is won where basis and factors move together. The trace norm is linear along the k singular values and all but
+   linear where two of them turn into each other alike on both sides: such moves are not shrunk. With a_j the
+   eigenvalues of the mean curvature in the factors and ``g(a) = a / (a + alpha)``, the k x k moves inside the span
+   of both have ``k + sum_{i<j} (1 + g((a_i + a_j) / 2))`` degrees of freedom in place of ``k sum_j g(a_j)`` (the
+   divergence of singular value thresholding, Candes, Sing-Long & Trzasko 2013, doi:10.1109/TSP.2013.2270464, with a
+   curvature for each direction). A task has its share by the leverage of its factors.
 
 Few rows leave few degrees of freedom, and an interpolating task none. Each task's variance is therefore shrunk
 towards the share of its variance that is noise in all tasks together, as if that share had been seen on
@@ -67,7 +73,10 @@ def estimate_noise(
     if preconditioner is not None:
         shared = _shared_freedom(data, sums, solution, penalties, scaled_weights, preconditioner)
     unit = count_unit(data)
-    left = np.maximum(sums.counts * unit - float(fit_intercept) - own - factors - shared, 0.0)
+    joint = np.zeros(len(tasks))
+    if preconditioner is not None:
+        joint = _joint_freedom(data, sums, solution, penalties, scaled_weights)
+    left = np.maximum(sums.counts * unit - float(fit_intercept) - own - factors - shared - joint, 0.0)
     variances = sums.total_squares / sums.counts
     varies = sums.total_squares > 0
     squares = np.maximum(sums.residual_squares, _ROUNDING * sums.total_squares) * unit
@@ -83,9 +92,11 @@ def estimate_noise(
     if varies.any() and np.ptp(solution.target_scale) == 0:
         noise[~varies & (sums.counts * unit < 1.5)] = np.median(noise[varies])
     deviations, freedom, precision = np.full(n_tasks, np.nan), np.zeros(n_tasks), np.full(n_tasks, np.inf)
+    widening = np.ones(n_tasks)
+    widening[tasks] += np.divide(joint, factors, out=np.zeros(len(tasks)), where=factors > 0)
     deviations[tasks], freedom[tasks] = np.sqrt(noise), factors + float(fit_intercept)
     precision[tasks] = _PRIOR_COUNT + left
-    return Noise(deviations, ratio, freedom, precision)
+    return Noise(deviations, ratio, freedom, precision, widening)
 
 
 def residual_scales(solution: Solution, spread: NDArray) -> NDArray:
@@ -181,6 +192,23 @@ def _shared_freedom(
     free = max(n_directions - solution.rank, 0) / max(n_directions, 1)
     weight = scaled_weights * sums.counts
     return free * weight * (turned @ per_column)
+
+
+def _joint_freedom(
+    data: TaskData, sums: TaskSums, solution: Solution, penalties: Penalties, scaled_weights: NDArray
+) -> NDArray:
+    """What moves of basis and factors together add to those of the factors, shape (m,)."""
+    k, alpha = solution.rank, penalties.shared
+    if k == 0 or not 0 < alpha < np.inf:
+        return np.zeros(len(sums.tasks))
+    curvature = np.maximum(np.linalg.eigvalsh(sums.grams.mean(scaled_weights)), 0.0)
+    shares = curvature / (curvature + alpha)
+    pairs = (curvature[:, np.newaxis] + curvature) / 2.0
+    together = np.sum(1.0 + pairs / (pairs + alpha)) - np.sum(1.0 + shares)
+    gain = max(k + together / 2.0 - k * float(np.sum(shares)), 0.0)
+    factors = scaled_factors(data, solution, penalties)[:, :k]
+    loadings = np.linalg.svd(factors, full_matrices=False)[0]
+    return gain * np.sum(loadings[data.output_offsets[sums.tasks]] ** 2, axis=1) / k
 
 
 def scaled_factors(data: TaskData, solution: Solution, penalties: Penalties) -> NDArray:

@@ -4,16 +4,21 @@ With ``z = x @ basis`` a target of a regression task t has the variance ::
 
     noise_t^2 (1 + 1 / n_t)                                          noise, and the intercept
     + (z - mean_t)' V_t (z - mean_t)                                 factors, V_t their posterior covariance
-    + sum_ij (q_i'x)^2 l_tj^2 / (lambda_i omega_j + alpha)           basis and common part
+    + sum_ij (q_i'x)^2 l_tj^2 / (lambda_i omega_j + alpha_j)         basis and common part
     + noise_t^2 / nbar  x' (G + alpha_own)^-1 x                      own part, G the mean over the tasks
 
-x about the mean of X, in the last two terms times ``1 + 1 / n_t`` for the mean of the task. The basis has the
+x about the mean of X, in the third term without what lies in the span of the basis (moves of the basis there are
+moves of the factors), in the last two terms times ``1 + 1 / n_t`` for the mean of the task. The basis has the
 curvature ``H (x) S S'`` of the preconditioner with the eigenvalues lambda and omega, and
 
-1. since each task's rows served its own factors and intercept first, only the share ``1 - df_t / n_t`` of them is
+1. not the strength of the fit says how large a column of the basis is in directions that the rows have little of or,
+   with more features than rows, nothing, but the column itself: alpha_j is the noise over its mean square per
+   direction, what is open about it included;
+2. since each task's rows served its own factors and intercept first, only the share ``1 - df_t / n_t`` of them is
    left to tell the basis, so that lambda is that much smaller;
-2. the factors are not known but have a posterior: ``l_tj^2`` is its second moment in the eigenvectors of S S';
-3. what the basis leaves open acts on the factors as noise does, and is added to it before V_t is computed.
+3. the factors are not known but have a posterior: ``l_tj^2`` is its second moment in the eigenvectors of S S';
+4. what the basis leaves open acts on the factors as noise does, and is added to it before V_t is computed;
+5. V_t is widened by what basis and factors have open together, in the ratio of the degrees of freedom (`noise`).
 
 All is multiplied by ``1 + 2 / nu_t`` for a noise that was estimated from nu_t degrees of freedom, about the variance
 of Student's t. The terms are added as if independent, except that an own part takes over some of what the others
@@ -74,16 +79,23 @@ def shared_spread(
     is_eliminated = np.ndim(penalties.own) == 0 and penalties.has_own and not formulation.problem.penalties.has_own
     scale = data.weight_per_task * count_unit(data)
     n_observed = scale * len(data.tasks)
-    return SharedSpread(
-        curvature,
-        centre,
-        turn,
-        np.maximum(omega, 0.0),
-        max(penalties.reference, _LEAST_STRENGTH * float(values.max(initial=0.0) * omega.max(initial=0.0))),
-        free * variance / scale,
-        max(1.0 - float(np.sum(solution.noise.freedom)) / n_observed, 0.1),
-        is_eliminated,
-    )
+    omega, profile = np.maximum(omega, 0.0), max(1.0 - float(np.sum(solution.noise.freedom)) / n_observed, 0.1)
+    strength = max(penalties.reference, _LEAST_STRENGTH * float(values.max(initial=0.0) * omega.max(initial=0.0)))
+    seen = values[values > 1e-12 * values.max(initial=1e-300), np.newaxis]
+    of_seen = np.sum(free / (profile * seen * omega + strength), axis=0) * variance / scale
+    squares = (np.sum((_columns(solution, penalties) @ turn) ** 2, axis=0) + of_seen) / n_directions
+    # One step of EM: what a column holds in a direction that no row has is as large as in one that is seen.
+    strengths = np.divide(variance / scale, squares, out=np.full_like(omega, strength), where=squares > 0)
+    return SharedSpread(curvature, centre, turn, omega, strengths, free, variance / scale, profile, is_eliminated)
+
+
+def _columns(solution: Solution, penalties: Penalties) -> NDArray:
+    """Basis, and the common part by the factor that `scaled_factors` gives it, (n_features, p)."""
+    basis = solution.basis[:, : solution.rank]
+    if solution.common is None:
+        return basis
+    unit = solution.target_scale[0] if np.ptp(solution.target_scale) == 0 else 1.0
+    return np.concatenate([basis, solution.common[:, np.newaxis] / (unit * penalties.common_factor)], axis=1)
 
 
 def task_spread(
@@ -124,7 +136,9 @@ def _posterior(data: TaskData, solution: Solution, sums: TaskSums, formulation: 
         in_order[formulation.order] = inside
     root = None if solution.prior is None else prior_root(solution.prior)
     ridge = formulation.problem.penalties.reference
-    return FactorPosterior(grams, weights, likelihood_counts(data, solution), ridge, root, solution.rank)
+    assert solution.noise is not None
+    widening = solution.noise.widening if root is None else np.ones(len(weights))
+    return FactorPosterior(grams, weights, likelihood_counts(data, solution), ridge, root, solution.rank, widening)
 
 
 def standard_deviations(solution: Solution, X: Any, tasks: NDArray) -> NDArray:
@@ -166,7 +180,8 @@ def _variances_of_fitted(solution: Solution, spread: Spread, X: Any, tasks: NDAr
         if shared.is_own_eliminated:
             basis = _deflated(shared.curvature, basis, float(strengths[0]))
     moments = spread.moments[tasks] * intercept[:, np.newaxis]
-    variances = variances + _quadratic_forms(shared, X, of_basis) @ moments.T * shared.variance
+    of_basis_term = _quadratic_forms(shared, X, of_basis, solution.basis[:, : solution.rank])
+    variances = variances + of_basis_term @ moments.T * shared.variance
     scores = np.asarray(X @ basis) - shared.centre @ basis
     variances += spread.factor_variances(scores, offsets, tasks)
     # The noise is an estimate itself: the variance of Student's t for what it was estimated from.
@@ -177,7 +192,8 @@ def _variances_of_new(solution: Solution, spread: Spread, X: Any) -> NDArray:
     """Variances of a task that was not in the fit, shape (n_rows,)."""
     shared, k = spread.shared, solution.rank
     assert solution.noise is not None
-    of_basis = _quadratic_forms(shared, X, shared.inverse_curvature) @ np.mean(spread.moments, axis=0)
+    basis = solution.basis[:, :k]
+    of_basis = _quadratic_forms(shared, X, shared.inverse_curvature, basis) @ np.mean(spread.moments, axis=0)
     second = (solution.factors[:k] @ solution.factors[:k].T) / solution.factors.shape[1]
     second = second + spread.mean_covariance
     scores = np.asarray(X @ solution.basis[:, :k])
@@ -225,22 +241,36 @@ def _deflated(curvature: Preconditioner, basis: NDArray, strength: float) -> NDA
     return basis * (1.0 - curvature.rest / strength) - curvature.vectors @ (inner * shares[:, np.newaxis])
 
 
-def _quadratic_forms(shared: SharedSpread, X: Any, inverse: Callable[[NDArray], NDArray]) -> NDArray:
+def _quadratic_forms(
+    shared: SharedSpread, X: Any, inverse: Callable[[NDArray], NDArray], basis: NDArray | None = None
+) -> NDArray:
     """``(x - centre)' f_j(H) (x - centre)`` for functions f_j of the curvature, shape (n_rows, m).
 
-    `inverse` maps eigenvalues of shape (r, 1) to the values f of shape (r, m).
+    `inverse` maps eigenvalues of shape (r, 1) to the values f of shape (r, m). With a `basis`, x is taken without what
+    lies in its span: moves of the basis there are moves of the factors, which have their own term.
     """
     curvature, centre = shared.curvature, shared.centre
     if curvature.vectors is None:
-        weights = inverse(curvature.values[:, np.newaxis])
+        weights = inverse(curvature.values[:, np.newaxis]) * (1.0 if basis is None else shared.free)
         squares = X.multiply(X) if sparse.issparse(X) else X**2
         cross = centre[:, np.newaxis] * weights
         return np.asarray(squares @ weights) - 2.0 * np.asarray(X @ cross) + centre @ cross
-    inner = (np.asarray(X @ curvature.vectors) - centre @ curvature.vectors) ** 2
+    vectors, axes = curvature.vectors, np.zeros((len(centre), 0))
+    if basis is not None:
+        axes = _orthonormal(basis)
+        vectors = vectors - axes @ (axes.T @ vectors)
+    inner = (np.asarray(X @ vectors) - centre @ vectors) ** 2
     forms = inner @ inverse(curvature.values[:, np.newaxis])
     if curvature.is_complete:
         return forms
     lengths = X.multiply(X).sum(axis=1) if sparse.issparse(X) else np.einsum("ij,ij->i", X, X)
     lengths = np.asarray(lengths).ravel() - 2.0 * np.asarray(X @ centre) + centre @ centre
+    lengths = lengths - np.sum((np.asarray(X @ axes) - centre @ axes) ** 2, axis=1)
     outside = np.maximum(lengths - inner.sum(axis=1), 0.0)
     return forms + outside[:, np.newaxis] * inverse(np.array([[curvature.rest]]))
+
+
+def _orthonormal(columns: NDArray) -> NDArray:
+    """Axes of the span of some columns."""
+    axes, values, _ = np.linalg.svd(columns, full_matrices=False)
+    return axes[:, values > 1e-10 * values.max(initial=1e-300)]

@@ -53,6 +53,12 @@ class KeptGrams:
             places = np.arange(start, min(start + step, len(tasks)))
             yield places, self.grams[tasks[places]]
 
+    def mean(self, weights: NDArray) -> NDArray:
+        """Mean over the tasks of ``w_t G_t``, shape (k, k)."""
+        if self.shared is not None:
+            return self.shared * np.mean(weights)
+        return np.tensordot(weights, self.grams, 1) / len(weights)
+
     def freedom(self, weights: NDArray, alpha: float) -> NDArray:
         """``tr (w_t G_t + alpha)^-1 w_t G_t`` of every task."""
         if self.grams.shape[1] == 0 or not np.isfinite(alpha):
@@ -105,6 +111,14 @@ class KeptScores:
         """As those of `KeptGrams`."""
         for places, tables in self._tables(tasks, max(beside, self.scores.shape[1] ** 2)):
             yield places, np.swapaxes(tables, 1, 2) @ tables
+
+    def mean(self, weights: NDArray) -> NDArray:
+        """As that of `KeptGrams`."""
+        total = np.zeros((self.scores.shape[1],) * 2)
+        for places, tables in self._tables(np.arange(len(self.means)), 0):
+            rows = (tables * np.sqrt(weights[places])[:, np.newaxis, np.newaxis]).reshape(-1, len(total))
+            total += rows.T @ rows
+        return total / len(weights)
 
     def freedom(self, weights: NDArray, alpha: float) -> NDArray:
         """As that of `KeptGrams`, from the smaller Gram matrices."""

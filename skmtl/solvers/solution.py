@@ -45,12 +45,15 @@ class Noise:
         Degrees of freedom of each regression task's factors and intercept.
     counts : ndarray of shape (n_tasks,)
         Degrees of freedom that the noise was estimated from, those of the belief in `ratio` included.
+    widening : ndarray of shape (n_tasks,)
+        How much more the factors vary since the basis moves with them, as a factor on their variance.
     """
 
     deviations: NDArray
     ratio: float
     freedom: NDArray
     counts: NDArray
+    widening: NDArray
 
 
 @dataclass(frozen=True)

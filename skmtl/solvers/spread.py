@@ -24,8 +24,10 @@ class SharedSpread:
     centre : ndarray of shape (n_features,)
     turn, omega : ndarrays of shape (p, p) and (p,)
         Eigenvectors and eigenvalues of the factors' Gram matrix, the common part's factor included.
-    strength : float
-        Of the ridge on basis and common part, in the units in which they share it.
+    strengths : ndarray of shape (p,)
+        Of the ridge on what `turn` makes of the columns of basis and common part.
+    free : float
+        Share of the directions seen that no move of the factors reaches.
     variance : float
         Of the noise in units of scaled targets, over the weight of a task: what turns an inverse curvature into a
         covariance.
@@ -39,14 +41,15 @@ class SharedSpread:
     centre: NDArray
     turn: NDArray
     omega: NDArray
-    strength: float
+    strengths: NDArray
+    free: float
     variance: float
     profile: float
     is_own_eliminated: bool
 
     def inverse_curvature(self, values: NDArray) -> NDArray:
-        """``1 / (lambda_i omega_j + alpha)`` for eigenvalues of shape (r, 1), shape (r, p)."""
-        return 1.0 / (self.profile * values * self.omega + self.strength)
+        """``1 / (lambda_i omega_j + alpha_j)`` for eigenvalues of shape (r, 1), shape (r, p)."""
+        return 1.0 / (self.profile * values * self.omega + self.strengths)
 
     @property
     def mean_form(self) -> NDArray:
@@ -56,7 +59,7 @@ class SharedSpread:
         numbers = np.ones(len(values))
         if not curvature.is_complete:
             numbers[-1] = len(self.centre) - len(curvature.values)
-        return self.variance * ((numbers * values) @ self.inverse_curvature(values[:, np.newaxis]))
+        return self.free * self.variance * ((numbers * values) @ self.inverse_curvature(values[:, np.newaxis]))
 
 
 @dataclass(frozen=True)
