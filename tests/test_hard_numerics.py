@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from problems import FORMS, KINDS, LOSSES, crossed, make_data, objective
 from scipy import sparse
+from sklearn.linear_model import Ridge
 
 from skmtl import LowRankClassifier, LowRankMultiTask, LowRankRegressor
 from skmtl.penalties import exceeds, leading_left_vectors, spectral_norm
@@ -273,3 +274,23 @@ def test_features_that_say_nothing_leave_intercepts(alpha, n_components):
     model = LowRankRegressor(n_components=n_components, alpha=alpha).fit(np.ones((30, 4)), y)
     assert model.rank_ == 0
     np.testing.assert_allclose(model.intercept_, y.mean(axis=0))
+
+
+@pytest.mark.parametrize("factor", [1e3, 1e6, 1e9, 1e12])
+@pytest.mark.parametrize(("n_rows", "n_features"), [(60, 5), (60, 80)])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_own_parts_beside_a_very_large_column_where_targets_have_gaps(factor, n_rows, n_features, fit_intercept):
+    """Rounding once made the kernel of the rows indefinite."""
+    rng = np.random.RandomState(0)
+    X, Y = rng.randn(n_rows, n_features), rng.randn(n_rows, 4)
+    X[:, 0] *= factor
+    Y[rng.rand(*Y.shape) < 0.4] = np.nan
+    seen = ~np.isnan(Y)
+    model = LowRankRegressor(alpha=np.inf, alpha_own=0.5, scale_targets=None, fit_intercept=fit_intercept).fit(X, Y)
+    ridge = Ridge(alpha=0.5 * seen.sum() / 4, fit_intercept=fit_intercept, solver="svd")
+    expected = [ridge.fit(X[rows], y[rows]).predict(X) for rows, y in zip(seen.T, Y.T, strict=True)]
+    # Sums of products with the large column have its rounding.
+    np.testing.assert_allclose(model.predict(X), np.transpose(expected), atol=max(1e-5, 1e-15 * factor))
+    joint = LowRankRegressor(alpha=0.1, alpha_own=0.5, scale_targets=None, fit_intercept=fit_intercept).fit(X, Y)
+    assert joint.convergence_.converged
+    assert joint.objective_ <= model.objective_ * (1 + 1e-8)

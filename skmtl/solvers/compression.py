@@ -30,6 +30,8 @@ from skmtl.solvers.build import ScaleTargets, regression_scale
 from skmtl.solvers.threads import one_blas_thread
 from skmtl.tasks import TaskData
 
+#: Largest entry of a kernel with a diagonal of ones that is worked on as it is: rounding leaves six digits of the ones.
+_LARGEST_KERNEL = 1e9
 #: Relative size of the diagonal that keeps a Cholesky factor of collinear columns finite.
 _JITTER = 1e-13
 #: Share of a sum of squares that the mean may have: the variance then loses two of sixteen digits.
@@ -410,6 +412,18 @@ def whiten(rows: NDArray, targets: NDArray, offsets: NDArray, strengths: NDArray
             kernel = stack[:, :, :-1] @ np.swapaxes(stack[:, :, :-1], 1, 2)
             kernel /= ridges[start : start + step, np.newaxis, np.newaxis]
             kernel += np.eye(size)
-            stack = np.linalg.solve(np.linalg.cholesky(kernel), stack)
+            stack = _whitened(kernel, stack, ridges[start : start + step])
             rows[part], targets[part] = stack[:, :, :-1], stack[:, :, -1]
     return rows, targets
+
+
+def _whitened(kernel: NDArray, stack: NDArray, ridges: NDArray) -> NDArray:
+    """``K^-1/2`` times rows and, in the last column, targets, but for turns; ``K = 1 + rows rows' / ridge``."""
+    if np.einsum("tii->ti", kernel).max(initial=0.0) < _LARGEST_KERNEL:
+        return np.linalg.solve(np.linalg.cholesky(kernel), stack)
+    # The square has lost what the rows say beside their largest column: their singular values have not.
+    left, values, right = np.linalg.svd(stack[:, :, :-1], full_matrices=False)
+    damping = 1.0 / np.sqrt(1.0 + values**2 / ridges[:, np.newaxis])
+    rows, targets = (left * (damping * values)[:, np.newaxis]) @ right, stack[:, :, -1:]
+    inside = np.swapaxes(left, 1, 2) @ targets
+    return np.concatenate([rows, targets - left @ ((1.0 - damping)[:, :, np.newaxis] * inside)], axis=2)

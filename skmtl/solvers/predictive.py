@@ -95,7 +95,10 @@ def _columns(solution: Solution, penalties: Penalties) -> NDArray:
     if solution.common is None:
         return basis
     unit = solution.target_scale[0] if np.ptp(solution.target_scale) == 0 else 1.0
-    return np.concatenate([basis, solution.common[:, np.newaxis] / (unit * penalties.common_factor)], axis=1)
+    # Without any strength of the basis the common part has no share in what the two leave open.
+    factor = unit * penalties.common_factor
+    column = solution.common / factor if factor > 0 else np.zeros(len(basis))
+    return np.concatenate([basis, column[:, np.newaxis]], axis=1)
 
 
 def task_spread(
