@@ -64,7 +64,8 @@ def test_it_is_the_fit_of_standardised_features(model, kinds, missing):
     found = clone(model).set_params(scale_features=True).fit(X, y)
     for task in y:
         assert_allclose(found.coef_[task] * scaler.scale_, expected.coef_[task], rtol=1e-6, atol=1e-8)
-        assert_allclose(found.intercept_[task], expected.intercept_[task], rtol=1e-6, atol=1e-7)
+        # Scales from residuals are estimates, three rounds from a fit to a tolerance each.
+        assert_allclose(found.intercept_[task], expected.intercept_[task], rtol=3e-6, atol=1e-7)
         if expected.own_ is not None:
             own = found.own_[task] * scaler.scale_[:, np.newaxis]
             assert_allclose(own, expected.own_[task], rtol=1e-6, atol=1e-8)
