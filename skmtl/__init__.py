@@ -15,6 +15,7 @@ from skmtl.predictors import split
 from skmtl.relatedness import GroupedTasks, group_tasks, select_tasks, task_affinity
 from skmtl.scoring import MultiTaskScorer, TaskScorer
 from skmtl.targets import TaskTargets
+from skmtl.task_scores import score_tasks
 from skmtl.transfer import TransferCurve, TransferReport, transfer_curve, transfer_report
 
 __version__ = "0.1.0"
@@ -41,6 +42,7 @@ __all__ = [
     "__version__",
     "feature_importances",
     "group_tasks",
+    "score_tasks",
     "select_tasks",
     "split",
     "stack_tasks",

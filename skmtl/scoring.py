@@ -19,13 +19,15 @@ from sklearn.utils.metadata_routing import (
     process_routing,
 )
 
-from skmtl.single_task import Responses, SingleTask, column_of
+from skmtl.single_task import Responses, SingleTask, column_of, knows_task, task_classes
 from skmtl.target_columns import as_column, observed_values
 from skmtl.targets import column_names, is_named, listed, take_rows
 
 #: Kinds whose score is R²; the others have accuracy. (R² for counts too, so that the mean over tasks is
 #: a mean of like with like.)
 NUMERIC = ("regression", "count")
+#: Metrics whose plain names ("roc_auc", "f1") say nothing about more than two classes.
+_OF_TWO_CLASSES = ("roc_auc_score", "f1_score", "precision_score", "recall_score", "jaccard_score", "brier_score_loss")
 
 
 def score_task(kind: str, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
@@ -147,7 +149,7 @@ class TaskScorer:
         """
         if sample_weight is not None:
             params = {**params, "sample_weight": sample_weight}
-        return _score_one(self.task, self.scoring, Responses(estimator, X), y, params)
+        return score_one(self.task, self.scoring, Responses(estimator, X), y, params)
 
     def __repr__(self) -> str:
         scoring = "" if self.scoring is None else f", {self.scoring!r}"
@@ -159,7 +161,7 @@ class TaskScorer:
 
     def _accept_sample_weight(self) -> bool:
         # scikit-learn asks its scorers this way before it passes weights without metadata routing.
-        return _takes_weights(self.scoring)
+        return takes_weights(self.scoring)
 
 
 class MultiTaskScorer:
@@ -170,13 +172,15 @@ class MultiTaskScorer:
 
     Parameters
     ----------
-    scoring : dict {task: str, callable or None}, or None, default=None
-        Metric of every task, as in `TaskScorer`. None: every task of y by R² or accuracy.
+    scoring : str, callable, dict {task: str, callable or None}, or None, default=None
+        Metric of every task, as in `TaskScorer`. One metric: all tasks of y that it fits, the others being left out
+        (metrics of numbers fit numeric tasks, those of classes classification tasks). None: every task of y by R² or
+        accuracy.
 
     Raises
     ------
     ValueError
-        If a task is called "mean".
+        If a task is called "mean"; when called, if one metric fits no task.
 
     Examples
     --------
@@ -186,14 +190,21 @@ class MultiTaskScorer:
     """
 
     def __init__(self, scoring: Mapping[Hashable, str | Callable | None] | None = None) -> None:
-        if scoring is not None and not isinstance(scoring, Mapping):
-            raise TypeError(f"scoring must be a dict {{task: metric}} or None, got {scoring!r}")
-        if scoring is not None and not scoring:
+        if scoring is not None and not isinstance(scoring, Mapping) and not isinstance(scoring, str):
+            if not callable(scoring):
+                raise TypeError(f"scoring must be a metric's name, a dict {{task: metric}} or None, got {scoring!r}")
+        if isinstance(scoring, Mapping) and not scoring:
             raise ValueError("scoring is an empty dict; name at least one task, or give None for all")
-        self.scoring = None if scoring is None else dict(scoring)
-        _refuse_task_named_mean(self.scoring or ())
-        for one in (self.scoring or {}).values():
+        self.scoring = dict(scoring) if isinstance(scoring, Mapping) else scoring
+        _refuse_task_named_mean(self.scoring if isinstance(self.scoring, dict) else ())
+        for one in self._metrics():
             as_scorer(one)
+
+    def _metrics(self) -> list:
+        """The metrics that were given."""
+        if isinstance(self.scoring, dict):
+            return list(self.scoring.values())
+        return [] if self.scoring is None else [self.scoring]
 
     def __call__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> dict:
         """Scores of a fitted `estimator`; the parameters are those of `TaskScorer`.
@@ -201,20 +212,20 @@ class MultiTaskScorer:
         Returns
         -------
         scores : dict {task: float, ..., "mean": float}
-            NaN for a task without a target here; the mean is over the others.
+            NaN for a task without a target here, or for which the metric is undefined; the mean is over the others.
         """
-        scoring, responses = self.scoring, Responses(estimator, X)
-        if scoring is None:
-            scoring = dict.fromkeys(_task_names(y, responses))
-            _refuse_task_named_mean(scoring)
+        responses = Responses(estimator, X)
+        scoring = metrics_of(self.scoring, task_names(y, responses), responses.estimator)
+        _refuse_task_named_mean(scoring)
         without_weights = params
         if sample_weight is not None:
             params = {**params, "sample_weight": sample_weight}
-        wanted = {task: params if _takes_weights(one) else without_weights for task, one in scoring.items()}
+        wanted = {task: params if takes_weights(one) else without_weights for task, one in scoring.items()}
         if get_config()["enable_metadata_routing"] and self.scoring is not None:
             routed = process_routing(self, "score", **params)
-            wanted = {task: routed[_child(i)].score for i, task in enumerate(scoring)}
-        scores = {task: _score_one(task, one, responses, y, wanted[task]) for task, one in scoring.items()}
+            single = not isinstance(self.scoring, dict)
+            wanted = {task: routed[_child(0 if single else i)].score for i, task in enumerate(scoring)}
+        scores = {task: score_one(task, one, responses, y, wanted[task]) for task, one in scoring.items()}
         return {**scores, "mean": mean_score(scores.values())}
 
     def __repr__(self) -> str:
@@ -222,20 +233,23 @@ class MultiTaskScorer:
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Metadata that the metrics of the tasks ask for."""
-        scorers = {_child(i): as_scorer(one) for i, one in enumerate((self.scoring or {}).values())}
+        scorers = {_child(i): as_scorer(one) for i, one in enumerate(self._metrics())}
         mapping = MethodMapping().add(caller="score", callee="score")
         return MetadataRouter(owner=self).add(method_mapping=mapping, **scorers)
 
     def _accept_sample_weight(self) -> bool:
-        return any(map(_takes_weights, (self.scoring or {None: None}).values()))
+        return any(map(takes_weights, self._metrics() or [None]))
 
 
-def _score_one(task: Hashable, scoring: Any, responses: Responses, y: Any, params: dict) -> float:
+def score_one(task: Hashable, scoring: Any, responses: Responses, y: Any, params: dict) -> float:
     """Score of a task on the rows that have a target of it."""
-    X = responses.X[task] if isinstance(responses.X, Mapping) else responses.X
     rows, y_true = _rows_of_task(task, responses, y)
     if not len(rows):
         return float("nan")
+    if not knows_task(responses.estimator, task):
+        warn_undefined(f"Task {task!r} is not scored: fit did not see it.")
+        return float("nan")
+    X = responses.X[task] if isinstance(responses.X, Mapping) else responses.X
     weights = params.get("sample_weight")
     if weights is not None:
         weights = column_of(weights, task) if is_named(weights) or np.ndim(weights) == 2 else weights
@@ -256,6 +270,14 @@ def ask_scorer(scoring: str | Callable | None, one: SingleTask, y_true: Any, **p
         return float(as_scorer(scoring)(one, one.X, y_true, **params))
     except (ValueError, AttributeError) as error:
         reason = str(error)
+        classes = getattr(one, "classes_", None)
+        if isinstance(error, ValueError) and classes is not None and set(np.unique(y_true)) != set(classes.tolist()):
+            # Some metrics want every class, and none that fit did not see.
+            warn_undefined(
+                f"Task {one.task!r} is not scored by {scoring!r}: it is undefined where targets have not the classes "
+                f"of the fit ({reason})."
+            )
+            return float("nan")
         if isinstance(error, AttributeError):
             if type(one).__name__ not in reason:
                 raise
@@ -273,12 +295,57 @@ def _rows_of_task(task: Hashable, responses: Responses, y: Any) -> tuple[NDArray
     return own[rows], y_true
 
 
-def _task_names(y: Any, responses: Responses) -> list:
+def task_names(y: Any, responses: Responses) -> list:
     if responses.task_col is not None:
         return list(responses.rows_of_label)
     if is_named(y):
         return list(y) if isinstance(y, Mapping) else column_names(y) or []
     return list(range(np.shape(y)[1] if np.ndim(y) == 2 else 1))
+
+
+def metrics_of(scoring: Any, names: Sequence[Hashable], estimator: Any) -> dict[Hashable, Any]:
+    """{task: metric}: those of a dict, or one metric for all tasks that it fits.
+
+    Raises
+    ------
+    ValueError
+        If it fits none.
+    """
+    if isinstance(scoring, Mapping):
+        return dict(scoring)
+    if scoring is None:
+        return dict.fromkeys(names)
+    as_scorer(scoring)
+    fitting = [name for name in names if _fits(scoring, _classes_of(estimator, name))]
+    if not fitting:
+        raise ValueError(f"scoring={scoring!r} fits none of the tasks {listed(list(names))}.")
+    return dict.fromkeys(fitting, scoring)
+
+
+def _classes_of(estimator: Any, task: Hashable) -> Any:
+    if isinstance(estimator, Mapping):
+        return getattr(estimator.get(task), "classes_", None)
+    return task_classes(estimator, task)
+
+
+def _fits(scoring: Any, classes: Any) -> bool:
+    """Whether a metric is one of numbers, or of classes, as the task is; those of others are taken to fit."""
+    scorer = as_scorer(scoring)
+    function = getattr(scorer, "_score_func", None)
+    kind = getattr(function, "__module__", "").rpartition(".")[2]
+    if kind == "_regression":
+        return classes is None
+    if kind in ("_classification", "_ranking"):
+        # The plain names of these are for two classes; roc_auc_ovr and the like have parameters.
+        two_only = getattr(function, "__name__", "") in _OF_TWO_CLASSES and not getattr(
+            as_scorer(scoring), "_kwargs", None
+        )
+        return classes is not None and (len(classes) == 2 or not two_only)
+    return True
+
+
+def warn_undefined(text: str) -> None:
+    warnings.warn(text, UndefinedMetricWarning, stacklevel=3)
 
 
 def require_known_tasks(scoring: Mapping[Hashable, Any], names: Sequence[Hashable]) -> None:
@@ -299,7 +366,7 @@ def as_scorer(scoring: str | Callable | None) -> Any:
     return scoring
 
 
-def _takes_weights(scoring: str | Callable | None) -> bool:
+def takes_weights(scoring: str | Callable | None) -> bool:
     scorer = as_scorer(scoring)
     if hasattr(scorer, "_accept_sample_weight"):
         return scorer._accept_sample_weight()

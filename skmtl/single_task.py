@@ -14,7 +14,7 @@ from sklearn.utils.metaestimators import available_if
 
 from skmtl.inputs.features import task_labels, task_positions
 from skmtl.target_columns import natural_dtype
-from skmtl.targets import column_names, is_named, listed
+from skmtl.targets import column_names, is_named, listed, take_rows
 
 
 def task_classes(estimator: Any, task: Hashable) -> NDArray | None:
@@ -34,8 +34,22 @@ def task_classes(estimator: Any, task: Hashable) -> NDArray | None:
     if by_task is None:
         by_task = getattr(estimator, "classes_", None)
     if isinstance(by_task, Mapping):
+        if task not in by_task and answers_new_tasks(estimator):
+            return next(iter(by_task.values()), None)  # the common part predicts what all tasks have in common
         return by_task.get(task)
     return by_task[task] if isinstance(by_task, list) else by_task  # type: ignore[call-overload]
+
+
+def answers_new_tasks(estimator: Any) -> bool:
+    """Whether a fitted estimator predicts tasks that it did not see: in the long form, by a common part."""
+    inside = last_step(estimator)
+    return getattr(inside, "task_col", None) is not None and getattr(inside, "common_", None) is not None
+
+
+def knows_task(estimator: Any, task: Hashable) -> bool:
+    """Whether a fitted estimator predicts a task; one that does not list its tasks is taken to."""
+    tasks = getattr(last_step(estimator), "tasks_", None)
+    return tasks is None or task in tasks or answers_new_tasks(estimator)
 
 
 def last_step(estimator: Any) -> Any:
@@ -74,12 +88,24 @@ class Responses:
     def of_task(self, task: Hashable, method: str) -> NDArray:
         """Response for all rows of X (of the task's own X, where X is a dict)."""
         if method not in self._known:
-            self._known[method] = getattr(self.estimator, method)(self.X)
+            self._known[method] = self._asked(method)
         return self._pick(self._known[method], task, method)
 
     def elsewhere(self, task: Hashable, method: str, X: Any) -> NDArray:
         """Response for another X."""
         return self._pick(getattr(self.estimator, method)(X), task, method)
+
+    def _asked(self, method: str) -> Any:
+        """Response for X; long form: of rows of tasks that fit did not see it is never looked at."""
+        ask = getattr(self.estimator, method)
+        if self.task_col is None or all(knows_task(self.estimator, task) for task in self.rows_of_label):
+            return ask(self.X)
+        known = [rows for task, rows in self.rows_of_label.items() if knows_task(self.estimator, task)]
+        rows = np.sort(np.concatenate(known))
+        answered = np.asarray(ask(take_rows(self.X, rows)))
+        whole = np.empty((sum(map(len, self.rows_of_label.values())), *answered.shape[1:]), dtype=answered.dtype)
+        whole[rows] = answered
+        return whole
 
     def _pick(self, response: Any, task: Hashable, method: str) -> NDArray:
         """The task's part of a response, in whichever form the estimator answers."""
@@ -90,8 +116,9 @@ class Responses:
             return np.asarray(response[list(by_task).index(task) if by_task else task])  # type: ignore[call-overload]
         if np.ndim(response) == 2 and self.task_col is not None:
             # Long form: a column per class of any task; those of this task are wanted.
-            inside = last_step(self.estimator)
-            return np.asarray(response)[:, np.searchsorted(inside.classes_, inside.classes_by_task_[task])]
+            inside: Any = last_step(self.estimator)
+            classes: Any = task_classes(inside, task)
+            return np.asarray(response)[:, np.searchsorted(inside.classes_, classes)]
         if np.ndim(response) == 2 and method == "predict":
             return np.asarray(column_of(response, task))
         return np.asarray(response)

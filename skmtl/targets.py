@@ -130,7 +130,11 @@ or iterable of (task, column) pairs, default=()
         return self._cut(indices)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
-        """All targets as one array of shape (n_rows, n_tasks): of objects unless all are of one family."""
+        """All targets as one array of shape (n_rows, n_tasks): of objects unless all are of one family.
+
+        Whole numbers with gaps are objects too, unless `dtype` says otherwise: they may be classes, and scikit-learn,
+        which asks what a classifier's targets are before it cuts them, refuses floats with NaN.
+        """
         columns = [np.asarray(column) for column in self.values()]
         wide = [task for task, column in zip(self, columns) if column.ndim > 1]
         if wide:
@@ -142,6 +146,8 @@ or iterable of (task, column) pairs, default=()
             return np.empty((0, 0), dtype=dtype)
         common = common_dtype(columns)
         array = np.stack([column.astype(common) for column in columns], axis=1)
+        if dtype is None and array.dtype.kind == "f" and _are_whole_with_gaps(array):
+            return array.astype(object)
         return array.astype(dtype or common, copy=False)
 
     def __array_function__(self, func: Any, types: Any, args: tuple, kwargs: dict) -> Any:
@@ -296,6 +302,11 @@ def take_rows(table: Any, rows: NDArray) -> Any:
     if hasattr(table, "tocsr"):
         return table.tocsr()[rows]
     return table[rows] if hasattr(table, "shape") else np.asarray(table)[rows]
+
+
+def _are_whole_with_gaps(array: NDArray) -> bool:
+    gaps = np.isnan(array)
+    return bool(gaps.any()) and bool(np.all(gaps | (array == np.floor(array))))
 
 
 def _pairs(columns: Any) -> Iterator[tuple[Hashable, Any]]:

@@ -33,6 +33,7 @@ FLOOR = {
     "predictors": 2,
     "scoring": 2,
     "single_task": 2,
+    "task_scores": 2,
     "importances": 2,
     "solvers": 3,
     "tuning": 4,

@@ -30,12 +30,16 @@ def mixed():
     return LowRankMultiTask().fit(frame(["u", "v", "w"]), Y)
 
 
-def test_a_class_that_fit_did_not_see_is_no_class_to_score(mixed):
-    with pytest.raises(ValueError) as refusal:
-        mixed.score(frame(["u", "v", "w"]), {"ripe": put(LABELS.astype(object), 3, "maybe")})
-    assert str(refusal.value) == (
-        "y holds the class 'maybe' of task 'ripe', which fit did not see; the known classes are ['no', 'yes']."
-    )
+def test_a_class_that_fit_did_not_see_is_a_wrong_prediction(mixed):
+    table = frame(["u", "v", "w"])
+    right = mixed.predict(table)["ripe"] == LABELS
+    found = mixed.score(table, {"ripe": put(LABELS.astype(object), 3, "maybe")})
+    assert found == (right.sum() - right[3]) / len(right)
+
+
+def test_labels_of_another_type_than_the_classes_are_told(mixed):
+    with pytest.raises(ValueError, match=r"y holds labels of task 'ripe' such as 0.*, of another type than.*'yes'"):
+        mixed.score(frame(["u", "v", "w"]), {"ripe": np.arange(len(LABELS)) % 2})
 
 
 def test_labels_are_no_score_for_a_numeric_task(mixed):

@@ -20,11 +20,12 @@ from skmtl.estimators.attributes import OPTIONAL, fitted_attributes
 from skmtl.estimators.callbacks import CallbackSupportMixin, FitProgress, with_callbacks
 from skmtl.estimators.parameters import check_parameters
 from skmtl.estimators.responses import Parts, decisions, linear_predictors, predictions, probabilities
-from skmtl.inputs import Form, Query, TargetRules, as_task_data, scored_targets
+from skmtl.inputs import Form, Query, TargetRules, answerable, as_task_data, scored_targets
 from skmtl.inputs.features import is_dict_of_tables
 from skmtl.predictors import make_predictors
 from skmtl.scoring import mean_score, score_task
 from skmtl.solvers import Solution
+from skmtl.task_scores import score_tasks
 from skmtl.tasks import TaskData
 
 
@@ -243,27 +244,43 @@ ndarray
         query, raw = self._raw(X)
         return self._form.gather(query, self._tasks, decisions(raw, self._tasks), "decision_function")
 
-    def score_tasks(self, X: Any, y: Any, sample_weight: Any = None) -> dict[Hashable, float]:
+    def score_tasks(self, X: Any, y: Any, sample_weight: Any = None, *, scoring: Any = None) -> dict[Hashable, float]:
         """R² of numeric tasks, accuracy of classification tasks, on the rows that have a target.
 
         Parameters
         ----------
         X, y, sample_weight : as in `fit`
-            `y` may hold some of the tasks only.
+            `y` may hold some of the tasks only. A class that fit did not see is a wrong prediction. In the long form
+            a task that fit did not see is scored by the common part, if there is one.
+        scoring : str, callable, dict of {task: such} or None, default=None
+            Other metrics, as in :func:`skmtl.score_tasks`.
 
         Returns
         -------
         scores : dict of {task: float}
             Tasks of `y` that have a target.
+
+        Warns
+        -----
+        UndefinedMetricWarning
+            If a task that fit did not see is left out; if all are, that is a ValueError.
         """
+        check_is_fitted(self)
+        unseen = getattr(self, "common_", None) is not None
+        X, y, sample_weight = answerable(self._form, X, y, sample_weight, self.tasks_, unseen)
+        if scoring is not None:
+            return score_tasks(self, X, y, sample_weight, scoring=scoring)
         predicted = predictions(self._raw(X)[1], self._tasks)
         return {
-            self.tasks_[t]: score_task(self._tasks[t].kind, y_true, predicted[t][rows], weight)
-            for t, rows, y_true, weight in scored_targets(self._form, X, y, sample_weight, self._tasks)
+            task.name: score_task(task.kind, y_true, predicted[t][rows], weight)
+            for task, t, rows, y_true, weight in scored_targets(self._form, X, y, sample_weight, self._tasks)
         }
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Unweighted mean of `score_tasks`: R² of numeric tasks, accuracy of classification tasks.
+
+        What `predict` answers is scored. A class that fit did not see is a wrong prediction; tasks that it did not see,
+        and that no common part predicts, are left out with a warning.
 
         Parameters
         ----------

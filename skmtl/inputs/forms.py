@@ -186,7 +186,7 @@ class LongForm(Form):
 
     def observed(self, X: Any, y: Any, names: tuple[Hashable, ...]) -> Observed:
         distinct, position = task_positions(task_labels(X, self.task_col))
-        return _known(observed_long(y, distinct, position), names)
+        return observed_long(y, distinct, position)
 
     def weights(self, sample_weight: Any, observed: Observed) -> NDArray | None:
         if isinstance(sample_weight, Mapping):

@@ -12,7 +12,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skmtl.inputs import TargetRules, as_task_data, scored_targets, union_classes
+from skmtl.inputs import TargetRules, answerable, as_task_data, scored_targets, union_classes
 from skmtl.inputs.features import task_labels
 from skmtl.predictors import split as split_estimator
 from skmtl.relatedness.group_forms import estimator_for, gather_answers, part_of_query, part_of_training
@@ -20,6 +20,7 @@ from skmtl.relatedness.groups import TaskGroups, group_task_data
 from skmtl.scoring import mean_score, score_task
 from skmtl.single_task import column_of, last_step, require_instance
 from skmtl.targets import is_named
+from skmtl.task_scores import score_tasks
 
 
 def _fitted(one: Any, X: Any, y: Any, weight: Any) -> Any:
@@ -207,21 +208,27 @@ class GroupedTasks(MetaEstimatorMixin, BaseEstimator):
         """Linear predictors of every classification task, in the form that `fit` was given."""
         return self._answer(X, "decision_function")
 
-    def score_tasks(self, X: Any, y: Any, sample_weight: Any = None) -> dict[Hashable, float]:
+    def score_tasks(self, X: Any, y: Any, sample_weight: Any = None, *, scoring: Any = None) -> dict[Hashable, float]:
         """R² of numeric tasks, accuracy of classification tasks, on the rows that have a target.
 
         Parameters
         ----------
         X, y, sample_weight : as in `fit`
+        scoring : str, callable, dict of {task: such} or None, default=None
+            Other metrics, as in :func:`skmtl.score_tasks`.
 
         Returns
         -------
         scores : dict of {task: float}
         """
+        check_is_fitted(self)
+        X, y, sample_weight = answerable(self._form, X, y, sample_weight, self.tasks_)
+        if scoring is not None:
+            return score_tasks(self, X, y, sample_weight, scoring=scoring)
         predicted = self.predict(X)
         return {
-            self.tasks_[t]: score_task(self._tasks[t].kind, y_true, self._of_task(X, predicted, t)[rows], weight)
-            for t, rows, y_true, weight in scored_targets(self._form, X, y, sample_weight, self._tasks)
+            task.name: score_task(task.kind, y_true, self._of_task(X, predicted, t)[rows], weight)
+            for task, t, rows, y_true, weight in scored_targets(self._form, X, y, sample_weight, self._tasks)
         }
 
     def _of_task(self, X: Any, predicted: Any, t: int) -> NDArray:

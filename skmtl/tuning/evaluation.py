@@ -236,7 +236,8 @@ class Evaluation:
     def _score(self, place: int, solution: Solution) -> tuple[float, NDArray]:
         if self.scorer is not None:
             fold = self.folds[place]
-            return self.scorer(fold.number, fold.expand(solution))
+            score, task_scores = self.scorer(fold.number, fold.expand(solution))
+            return _without_unfitted(score, task_scores, fold.tasks)
         sums, weights = self.folds[place].task_losses(solution, len(self.data.tasks))
         judged = weights > 0
         task_scores = -np.divide(sums, weights, out=np.full(len(sums), np.nan), where=judged)
@@ -245,3 +246,12 @@ class Evaluation:
     def _tidy(self, fold: Fold) -> None:
         if id(fold) in self._released:
             fold.release()
+
+
+def _without_unfitted(score: float, task_scores: NDArray, fitted: NDArray) -> tuple[float, NDArray]:
+    """The scores without tasks that sit out a fold, whose coefficients there are zero for want of a fit."""
+    if len(fitted) == len(task_scores) or np.isnan(task_scores).all():
+        return score, task_scores
+    kept = np.full(len(task_scores), np.nan)
+    kept[fitted] = task_scores[fitted]
+    return (np.nan if np.isnan(kept).all() else float(np.nanmean(kept))), kept
