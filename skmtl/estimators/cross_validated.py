@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -33,6 +34,7 @@ from skmtl.tuning import (
     Scorer,
     Space,
     as_values,
+    at_weak_end,
     choose,
     cv_results,
     harmed_tasks,
@@ -46,6 +48,8 @@ from skmtl.tuning import (
 
 #: Rounds of comparing what is left of the joint model with independent ones.
 _MAX_GUARD_ROUNDS = 3
+#: Held-out loss, in units of the targets' variance, that no weaker penalty need improve.
+_NEGLIGIBLE_LOSS = 1e-6
 
 
 class LowRankModelCV(LowRankModel):
@@ -94,6 +98,8 @@ or (where X is one) a dict, default=None
         evaluation, scales, options = self._search(data, given, given_splits, progress)
         chosen = choose(evaluation, self.one_standard_error)
         final = self._on_all_rows(chosen, evaluation.training_share)
+        if self.scoring is not None or evaluation.mean(chosen) < -_NEGLIGIBLE_LOSS:
+            self._warn_of_edges(at_weak_end(self._space(), scales, chosen), final)
         progress.stage(f"chosen: {progress.described(final.as_dict())}")
         guarded, alone_with = self._guarded(data, evaluation, chosen, given_splits, scales.target, options)
         # What is said of candidates is said in the strengths of a fit on all rows.
@@ -127,7 +133,7 @@ or (where X is one) a dict, default=None
         options = FitOptions(self.fit_intercept, getattr(self, "scale_targets", "std"))
         scales = natural_scales(data, options)
         scorer = None if self.scoring is None else self._fold_scorer(data, given, [given_splits[k][1] for k in kept])
-        space = Space(**{name: as_values(getattr(self, name)) for name in TUNED})
+        space = self._space()
         keeps_features = scorer is not None or (space.feature_prior is not None and "learned" in space.feature_prior)
         seen = data if keeps_features else _in_row_space(data, self.fit_intercept)
         is_race = not space.is_grid and not self.one_standard_error
@@ -157,6 +163,20 @@ or (where X is one) a dict, default=None
             evaluation(alone)
         search_near(evaluation, space, scales, choose(evaluation, self.one_standard_error))
         return evaluation, scales, options
+
+    def _space(self) -> Space:
+        return Space(**{name: as_values(getattr(self, name)) for name in TUNED})
+
+    def _warn_of_edges(self, names: list[str], final: Candidate) -> None:
+        if names:
+            chosen = ", ".join(f"{name}={getattr(final, name):.3g}" for name in names)
+            further = "" if self.scale_features else " Columns differ in scale: scale_features=True may serve better."
+            warnings.warn(
+                f"The search of {type(self).__name__} ended at {chosen}, the weakest that was tried: the best may lie "
+                f"beyond; give a list of values that reaches further.{further}",
+                UserWarning,
+                stacklevel=7,
+            )
 
     def _on_all_rows(self, candidate: Candidate, training_share: float) -> Candidate:
         """The candidate as it is fitted on all rows: strengths that were chosen freely shrink with the training share.
@@ -221,7 +241,8 @@ or (where X is one) a dict, default=None
         alone_scale = feature_scales(data) if alone.feature_prior == "learned" else None
         for _ in range(_MAX_GUARD_ROUNDS):
             others = np.setdiff1d(everyone, guarded)
-            joint = self._solve_at(data.take(rows, others), None, None, **learned.as_dict())
+            belonging = data.take(rows, others)
+            joint = self._solve_at(belonging, None, None, **_of_some(learned, belonging, data).as_dict())
             scales[others] = joint.target_scale
             if np.ptp(joint.target_scale) == 0:
                 scales[:] = joint.target_scale[0]
@@ -249,7 +270,8 @@ or (where X is one) a dict, default=None
                 data = whole.take(np.arange(whole.n_rows), others)
                 folds = make_folds(data, data_splits(splits, data)[1], scales[others], options)
                 evaluation = Evaluation(data, folds, n_jobs=self.n_jobs)
-            harmed = others[harmed_tasks(evaluation, chosen, alone)]
+            both = (_of_some(one, evaluation.data, whole) for one in (chosen, alone))
+            harmed = others[harmed_tasks(evaluation, *both)]
             guarded = np.union1d(guarded, harmed)
             judged[guarded] = False
             if not len(harmed) or not judged.any():
@@ -267,10 +289,10 @@ or (where X is one) a dict, default=None
     ) -> Solution:
         if not len(guarded) or alone is None:
             return self._solve_at(data, report, start, **chosen.as_dict())
-        rows = np.arange(data.n_rows)
         others = np.setdiff1d(np.arange(len(data.tasks)), guarded)
-        joint = self._solve_at(data.take(rows, others), report, start, **chosen.as_dict())
-        independent = self._solve_at(data.take(rows, guarded), None, start, **alone.as_dict())
+        belonging, apart = (data.take(np.arange(data.n_rows), tasks) for tasks in (others, guarded))
+        joint = self._solve_at(belonging, report, start, **_of_some(chosen, belonging, data).as_dict())
+        independent = self._solve_at(apart, None, start, **_of_some(alone, apart, data).as_dict())
         return merge_solutions(data.tasks, [(others, joint), (guarded, independent)])
 
     def _fold_scorer(self, data: TaskData, given: Given, tests: list[NDArray]) -> Scorer:
@@ -304,6 +326,16 @@ or (where X is one) a dict, default=None
         model = copy.copy(self)
         model._learn(fitted_attributes(solution, tasks, given.form))
         return model
+
+
+def _of_some(candidate: Candidate, some: TaskData, everything: TaskData) -> Candidate:
+    """The candidate for some of the tasks, each as strongly shrunk as among all.
+
+    A strength is that of a mean over the observations of a task on average, which others leave larger or smaller.
+    """
+    ratio = everything.weight_per_task / some.weight_per_task
+    strengths = {name: getattr(candidate, name) for name in ("alpha", "alpha_common", "alpha_own")}
+    return replace(candidate, **{name: a * ratio for name, a in strengths.items() if a is not None})
 
 
 def _shares_nothing(candidate: Candidate) -> bool:

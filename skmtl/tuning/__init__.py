@@ -7,7 +7,7 @@ from skmtl.tuning.guard import harmed_tasks
 from skmtl.tuning.marginal_likelihood import has_evidence, outsiders
 from skmtl.tuning.results import choose, cv_results
 from skmtl.tuning.scales import Scales, natural_scales
-from skmtl.tuning.search import search, search_near
+from skmtl.tuning.search import at_weak_end, search, search_near
 
 __all__ = [
     "Candidate",
@@ -18,6 +18,7 @@ __all__ = [
     "Scorer",
     "Space",
     "as_values",
+    "at_weak_end",
     "choose",
     "cv_results",
     "harmed_tasks",

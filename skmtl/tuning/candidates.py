@@ -11,8 +11,9 @@ import numpy as np
 
 #: The value of a parameter that cross-validation shall choose.
 AUTO = "auto"
-#: Strengths lie on a lattice of quarter octaves, down to this share of the largest that does anything.
-_STEPS_PER_OCTAVE = 4
+#: Strengths lie on a lattice of quarter octaves, this far down from the largest that does anything, and further by as
+#: much as columns differ in scale.
+STEPS_PER_OCTAVE = 4
 _N_OCTAVES = 20
 #: Ranks are tried one by one up to here, then in steps of a sixth.
 _EVERY_RANK = 12
@@ -102,9 +103,9 @@ class Space:
         """Every parameter's values from simple to complex: ranks up, strengths down; absent parts are not on them."""
         free: dict[str, Sequence] = {
             "n_components": _rank_lattice(scales.max_rank),
-            "alpha": _lattice(scales.alpha, 0),
-            "alpha_common": _lattice(scales.alpha_common, 6),
-            "alpha_own": _lattice(scales.alpha_own, 6),
+            "alpha": _lattice(scales.alpha, 0, scales.column_octaves),
+            "alpha_common": _lattice(scales.alpha_common, 6, 2.0 * scales.column_octaves),
+            "alpha_own": _lattice(scales.alpha_own, 6, 2.0 * scales.column_octaves),
         }
         return {
             name: free[name]
@@ -153,9 +154,10 @@ def _in_order(name: str, values: Sequence) -> list:
     return absent + sorted(present, reverse=True)
 
 
-def _lattice(scale: float, octaves_above: int) -> list[float]:
-    exponents = np.arange(-octaves_above * _STEPS_PER_OCTAVE, _N_OCTAVES * _STEPS_PER_OCTAVE + 1)
-    return (scale * 2.0 ** (-exponents / _STEPS_PER_OCTAVE)).tolist()
+def _lattice(scale: float, octaves_above: int, further_octaves: float) -> list[float]:
+    n_below = _N_OCTAVES + int(np.ceil(further_octaves))
+    exponents = np.arange(-octaves_above * STEPS_PER_OCTAVE, n_below * STEPS_PER_OCTAVE + 1)
+    return (scale * 2.0 ** (-exponents / STEPS_PER_OCTAVE)).tolist()
 
 
 def _rank_lattice(max_rank: int) -> list[int]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from skmtl.matrix import column_deviations
 from skmtl.solvers import formulate, is_complete_squared, prepare
 from skmtl.solvers.formulation import Formulation
 from skmtl.tasks import TaskData
@@ -27,6 +28,11 @@ class Scales:
     alpha_common, alpha_own : float
         Mean curvature of the loss in a coefficient of all tasks together, and of one task: a ridge of
         this strength halves an estimate.
+    column_octaves : float
+        Octaves between the smallest and the largest deviation of a column; zero for scaled features. Strengths that
+        speak of any column lie that far apart.
+    typical : float
+        Deviation of the median column over the largest.
     max_rank : int
     can_share : bool
         Whether a common part reaches more than one task.
@@ -41,6 +47,8 @@ class Scales:
     alpha: float
     alpha_common: float
     alpha_own: float
+    column_octaves: float
+    typical: float
     max_rank: int
     can_share: bool
     can_scale: bool
@@ -59,12 +67,23 @@ def natural_scales(data: TaskData, options: FitOptions) -> Scales:
         max(prepared.largest_alpha, 1e-300),
         curvature * max(n_single, 1),
         curvature,
+        *_columns(data),
         max(min(n_features, formulation.problem.n_outputs), 1),
         n_single > 1,
         1 < data.n_features <= min(_MAX_SCALED, data.n_rows) and sum(task.n_outputs for task in data.tasks) > 1,
         _spectral_rank(data, formulation) if is_complete_squared(data) else None,
         np.where([task.kind == "regression" for task in data.tasks], formulation.scales, 1.0),
     )
+
+
+def _columns(data: TaskData) -> tuple[float, float]:
+    """`Scales.column_octaves` and `Scales.typical`."""
+    deviations = column_deviations(data.X, data.row_weights)
+    deviations = deviations[deviations > 0]
+    if not len(deviations):
+        return 0.0, 1.0
+    largest = deviations.max()
+    return float(np.log2(largest / deviations.min())), float(np.median(deviations) / largest)
 
 
 def _spectral_rank(data: TaskData, formulation: Formulation) -> int | None:

@@ -20,7 +20,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from skmtl.tuning.candidates import Candidate, Space
+from skmtl.tuning.candidates import STEPS_PER_OCTAVE, Candidate, Space
 from skmtl.tuning.evaluation import Evaluation
 from skmtl.tuning.scales import Scales
 
@@ -30,10 +30,14 @@ _WIDE = {"n_components": 2, "alpha": 6, "alpha_common": 16, "alpha_own": 8}
 _NARROW = {"n_components": 1, "alpha": 2, "alpha_common": 8, "alpha_own": 4}
 #: Parabolas along a line, at most: scores are flat in the strengths of common and own parts.
 _MAX_PARABOLAS = {"n_components": 2, "alpha": 2, "alpha_common": 1, "alpha_own": 1}
+#: Octaves from one strength to the next where columns differ in scale by more, and the loss has plateaus between.
+_SCAN_OCTAVES = 3
+#: Steps along a plateau, to see whether the score rises beyond it.
+_MAX_FLAT = 2
 #: Strengths of a further part that win nothing, before it is given up.
 _MAX_IDLE = 2
 #: Stands for "no limit" where ranks and strengths are compared, its reciprocal for a strength of zero.
-_LARGE = 1e9
+_LARGE = 1e300
 #: Rounds over strength and rank of the shared part.
 _MAX_ROUNDS = 3
 
@@ -64,6 +68,16 @@ def search_near(evaluation: Evaluation, space: Space, scales: Scales, candidate:
     _Walk(evaluation, space, scales).refine(candidate)
 
 
+def at_weak_end(space: Space, scales: Scales, candidate: Candidate) -> list[str]:
+    """Names of the freely chosen strengths of a candidate that are the weakest that could be tried.
+
+    The other end needs no look: there a part is as good as absent, and that is tried as well.
+    """
+    axes = space.axes(scales)
+    free = [name for name in _PARTS if getattr(space, name) is None and name in candidate.parts]
+    return [name for name in free if getattr(candidate, name) <= axes[name][-1]]
+
+
 class _Walk:
     """The state of a search: what has been evaluated, and the lines of values."""
 
@@ -72,7 +86,7 @@ class _Walk:
         self.axes = space.axes(scales)
         self.first = {
             "n_components": max(scales.spectral_rank or 3, 1),
-            "alpha": scales.alpha / 4.0,
+            "alpha": scales.alpha / 4.0 * scales.typical,
             "alpha_common": scales.alpha_common / 16.0,
             "alpha_own": scales.alpha_own,
         }
@@ -92,7 +106,7 @@ class _Walk:
             candidate = replace(candidate, **{name: self._near(name, self._alone(name) if near else self.first[name])})
         self.evaluation([candidate])
         if not near or self.evaluation.is_close(candidate, self.evaluation.best()):
-            self._tune(candidate, parts)
+            self._tune(candidate if near else self._scan(candidate, parts), parts)
 
     def extend(self, part: str) -> None:
         """Put a part beside those of the best model with a shared one, as long as that helps."""
@@ -221,6 +235,22 @@ class _Walk:
             if name in parts:
                 candidate = self._line(candidate, name, _WIDE[name])
 
+    def _scan(self, candidate: Candidate, parts: AbstractSet[str]) -> Candidate:
+        """Where columns differ in scale, the best of wide steps over all strengths that speak of some column."""
+        for name in (name for name in _PARTS if name in parts and getattr(self.space, name) is None):
+            octaves = self.scales.column_octaves * (1.0 if name == "alpha" else 2.0)
+            if octaves <= _SCAN_OCTAVES:
+                continue
+            axis = self.axes[name]
+            place = axis.index(self._near(name, getattr(self.scales, name)))
+            steps = np.arange(0.0, octaves + 2 * _SCAN_OCTAVES, _SCAN_OCTAVES) * STEPS_PER_OCTAVE
+            known = [candidate]
+            for beside in np.minimum(place + steps.astype(int), len(axis) - 1):
+                known.append(replace(candidate, **{name: axis[beside]}))
+                self.evaluation(known[-1:])
+            candidate = self.evaluation.best(known)
+        return candidate
+
     def _line(self, candidate: Candidate, name: str, step: int) -> Candidate:
         """The best along one parameter, the others fixed: steps until both neighbours are worse, then parabolas."""
         axis = self.axes[name]
@@ -238,11 +268,18 @@ class _Walk:
             return next(place for place, one in tried.items() if one == best)
 
         for way in (step, -step):
-            while not any((other - place) * way > 0 for other in tried):
-                beside = int(np.clip(place + way, 0, len(axis) - 1))
-                if beside == place or best_with(beside) == place:
+            reach, n_flat = place, 0
+            while not any((other - reach) * way > 0 for other in tried):
+                beside = int(np.clip(reach + way, 0, len(axis) - 1))
+                if beside == reach:
                     break
-                place = beside
+                reach = beside
+                if best_with(beside) == beside:
+                    place, n_flat = beside, 0
+                elif n_flat < _MAX_FLAT and not self._falls(tried[beside], tried[place]):
+                    n_flat += 1
+                else:
+                    break
         for _ in range(_MAX_PARABOLAS[name]):
             vertex = self._vertex(tried, place)
             if vertex is None:
