@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from sklearn.utils import check_random_state
 
 from skmtl.estimators.base import Given, JointLinearModel
 from skmtl.estimators.parameters import TUNED
+from skmtl.matrix import column_deviations
 from skmtl.solvers import (
     Solution,
     Strengths,
@@ -22,11 +25,21 @@ from skmtl.solvers import (
 from skmtl.tasks import TaskData
 
 
+def _says_nothing(solution: Solution) -> bool:
+    return solution.rank == 0 and solution.common is None and (solution.own is None or not solution.own.any())
+
+
+def _could_say_something(data: TaskData, solution: Solution) -> bool:
+    """Whether any penalty is weak enough: constant targets, and constant features, have nothing to say."""
+    return solution.objective > 0.0 and bool(column_deviations(data.X, data.row_weights).any())
+
+
 class LowRankModel(JointLinearModel):
     """A joint linear model found by the alternating solver, with the parameters of the constructor."""
 
     if TYPE_CHECKING:
         scale_features: bool
+        alpha: float
 
     @property
     def _keeps_spread(self) -> bool:
@@ -45,7 +58,16 @@ class LowRankModel(JointLinearModel):
 
     def _solve_as_given(self, data: TaskData, given: Given, report: Any) -> tuple[Solution | None, dict[str, Any]]:
         """As `_solve`, of features that need no scaling any more."""
-        return self._solve_at(data, report, given.start, **{name: getattr(self, name) for name in TUNED}), {}
+        solution = self._solve_at(data, report, given.start, **{name: getattr(self, name) for name in TUNED})
+        if _says_nothing(solution) and np.isfinite(self.alpha) and _could_say_something(data, solution):
+            warnings.warn(
+                f"Nothing is learned from X: at alpha={self.alpha:.3g} every task is predicted by its intercept alone. "
+                "Give a smaller alpha, which the tuned classes choose by themselves; rare classes and tasks of few "
+                "rows beside large ones need one.",
+                UserWarning,
+                stacklevel=6,
+            )
+        return solution, {}
 
     def _solve_at(
         self,
