@@ -21,8 +21,9 @@ wants it.
     `target_scale_`, so that a task in grams weighs no more than one in tonnes; those of classes and counts are
     changes of log-odds and of the logarithm, which have no unit.
 
-    As with any coefficients, a feature's importance is per unit of the feature: one in grams has a thousandth of the
-    importance of the same in kilograms. Standardise the features before (``StandardScaler``).
+    With ``scale_features=True`` (as in the tuned classes) they are per standard deviation of the feature, so that
+    units of columns change nothing. Else, as with any coefficients, a feature's importance is per unit of the feature:
+    one in grams has a thousandth of the importance of the same in kilograms. Standardise such features before.
 
     Parameters
     ----------
@@ -70,8 +71,9 @@ wants it.
             f"feature_importances takes an estimator of skmtl with coefficients, got {type(model).__name__}, which has "
             "none; sklearn.inspection.permutation_importance asks any estimator."
         )
-    squares = np.square(_scaled_coef(model)).sum(axis=0)
-    return _with_task_column(model, np.sqrt(squares))
+    importances = np.sqrt(np.square(_scaled_coef(model)).sum(axis=0))
+    units = model._solution.feature_unit
+    return _with_task_column(model, importances if units is None else importances * units)
 
 
 def _scaled_coef(model: Any) -> NDArray:

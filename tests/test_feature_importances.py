@@ -63,6 +63,17 @@ def test_a_target_in_another_unit_weighs_the_same(table):
     assert_allclose(feature_importances(LowRankRegressor().fit(X, numbers)), plain, rtol=1e-6)
 
 
+def test_units_of_columns_change_nothing_where_features_are_scaled_inside(table):
+    X, numbers, _ = table
+    units = 10.0 ** np.arange(-5, 5)
+    plain, scaled = (
+        feature_importances(LowRankRegressor(scale_features=True).fit(one, numbers)) for one in (X, X * units)
+    )
+    assert_allclose(scaled, plain, rtol=1e-6)
+    by_hand = feature_importances(LowRankRegressor().fit(StandardScaler().fit_transform(X), numbers))
+    assert_allclose(plain, by_hand, rtol=1e-6)
+
+
 @pytest.mark.parametrize("container", [TaskTargets, pd.DataFrame, lambda y: np.column_stack(list(y.values()))])
 def test_select_from_model_in_a_pipeline(table, container):
     X, numbers, _ = table

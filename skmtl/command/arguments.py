@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from skmtl.tasks import KINDS
 
@@ -18,21 +19,26 @@ EXAMPLES = """\
 examples:
   python -m skmtl
   python -m skmtl pupils.csv --targets reading maths passed --kinds passed=binary --plot gains.png
+  python -m skmtl export.csv --sep ";" --decimal , --encoding latin-1 --missing ? -999 --targets price rent
   python -m skmtl sales.parquet --task-col store --target revenue --drop receipt_id --html report.html
 
 exit status: 0 when the report was made, 2 for wrong arguments or data that cannot be used, 1 for anything else."""
+
+
+_FORMAT = ("sep", "decimal", "encoding", "missing", "skip_rows")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The arguments, of the shell by default; exits with status 2 where they contradict each other.
 
     Attributes of the result: data (Path or None), targets (list of str), task_col, target (str or None), kinds
-    ({target: kind}), drop (list of str), plot, html (Path or None), cv, seed, jobs (int).
+    ({target: kind}), drop (list of str), sep, decimal, encoding (str or None), missing (list of str), skip_rows (int),
+    plot, html (Path or None), cv, seed, jobs (int).
     """
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.data is None:
-        for name in ("targets", "task_col", "target", "kinds", "drop", "plot", "html"):
+        for name in ("targets", "task_col", "target", "kinds", "drop", "plot", "html", *_FORMAT):
             if getattr(options, name):
                 parser.error(f"--{name.replace('_', '-')} needs a file: python -m skmtl DATA.csv ...")
         return options
@@ -53,6 +59,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     for name in options.drop:
         if name in targets or name == options.task_col:
             parser.error(f"--drop names {name!r}, which is to be learned from or predicted; it is no feature anyway")
+    if options.sep is not None and options.sep == options.decimal:
+        parser.error(f"--sep and --decimal are the same, {options.sep!r}")
+    is_text = options.data.suffix.lower() not in (".parquet", ".pq", ".xlsx", ".xlsm")
+    for name in ("sep", "decimal", "encoding"):
+        if getattr(options, name) and not is_text:
+            parser.error(f"--{name} says how a text file is written, which {options.data.name} is not")
     options.kinds = dict(options.kinds)
     _check_outputs(parser, options)
     return options
@@ -67,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "data", nargs="?", type=Path, metavar="DATA", help="a table with a header: .csv, .tsv, .parquet"
+        "data", nargs="?", type=Path, metavar="DATA", help="a table with a header: .csv, .tsv, .xlsx, .parquet"
     )
     parser.add_argument("--targets", nargs="+", default=[], metavar="COLUMN", help="columns to predict, one task each")
     parser.add_argument("--task-col", metavar="COLUMN", help="column that says which task a row belongs to")
@@ -81,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"what a target is, where its values do not show it: {', '.join(KINDS)}",
     )
     parser.add_argument("--drop", nargs="+", default=[], metavar="COLUMN", help="columns that are no features")
+    _add_format(parser)
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the gains: .png, .svg or .pdf")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the report as a page")
     _add_number(parser, "--cv", 5, 2, 1000, "folds")
@@ -89,7 +102,27 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_number(parser: argparse.ArgumentParser, flag: str, default: int, low: int, high: int, text: str) -> None:
+def _add_format(parser: argparse.ArgumentParser) -> None:
+    """How the file is written, where that cannot be found out."""
+    group = parser.add_argument_group("how the file is written (found out where not given)")
+    group.add_argument("--sep", type=_separator, metavar="CHAR", help="between fields: , ; | or tab")
+    group.add_argument("--decimal", choices=[".", ","], help="decimal point or comma")
+    group.add_argument("--encoding", metavar="NAME", help="such as latin-1, cp1252, utf-16 (default: utf-8)")
+    group.add_argument(
+        "--missing", nargs="+", default=[], metavar="MARK", help="what means missing, beside NA, NaN, null and nothing"
+    )
+    _add_number(group, "--skip-rows", 0, 0, 10**6, "lines before the header")
+
+
+def _separator(text: str) -> str:
+    """Type of an argument: one character."""
+    character = {"tab": "\t", "\\t": "\t"}.get(text.lower(), text)
+    if len(character) != 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not one character, nor the word tab")
+    return character
+
+
+def _add_number(parser: Any, flag: str, default: int, low: int, high: int, text: str) -> None:
     help_text = f"{text} (default: %(default)s)"
     parser.add_argument(flag, type=_integer(low, high), default=default, metavar="N", help=help_text)
 

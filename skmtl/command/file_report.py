@@ -14,8 +14,9 @@ from typing import Any
 
 from sklearn.pipeline import make_pipeline
 
+from skmtl.command.numbers import is_numeric
 from skmtl.command.preparation import Preparation, prepare
-from skmtl.command.reading import BadData, read_file, read_target, require_columns
+from skmtl.command.reading import BadData, Format, as_labels, read_file, read_target, require_columns
 from skmtl.estimators import LowRankMultiTaskCV
 from skmtl.targets import TaskTargets
 from skmtl.transfer import TransferReport, transfer_report
@@ -28,7 +29,8 @@ def report_file(options: argparse.Namespace) -> None:
     ------
     BadData
     """
-    frame = read_file(options.data)
+    how = Format(options.sep, options.decimal, options.encoding, tuple(options.missing), options.skip_rows)
+    frame, decimal = read_file(options.data, how)
     targets = options.targets or [options.target]
     require_columns(frame, targets, "--targets" if options.targets else "--target")
     if options.task_col:
@@ -37,11 +39,10 @@ def report_file(options: argparse.Namespace) -> None:
     beside = [*targets, *options.drop, *([options.task_col] if options.task_col else [])]
     print(f"{options.data}: {len(frame)} rows, {len(frame.columns)} columns")
     task = _long_form if options.task_col else _named
-    frame, y, kinds = task(frame, options)
-    features, preparation = prepare(frame.drop(columns=beside))
+    frame, y, kinds = task(frame, options, decimal)
+    features, preparation = prepare(frame.drop(columns=beside), decimal)
     print(preparation.described())
-    for remark in preparation.remarks:
-        print(f"warning: {remark}", file=sys.stderr)
+    _warn(preparation.remarks)
     if options.task_col:
         features.insert(0, options.task_col, frame[options.task_col])
     sys.stdout.flush()
@@ -60,17 +61,21 @@ def report_file(options: argparse.Namespace) -> None:
     _write(report, options, features.shape[1])
 
 
-def _named(frame: Any, options: argparse.Namespace) -> tuple[Any, TaskTargets, dict]:
+def _named(frame: Any, options: argparse.Namespace, decimal: str) -> tuple[Any, TaskTargets, dict]:
     """The frame, targets and kinds where every target is a column."""
     columns, kinds = {}, {}
     for name in options.targets:
-        columns[name], kind, remark = read_target(frame[name], name, options.kinds.get(name))
+        columns[name], kind, remarks = read_target(frame[name], name, options.kinds.get(name), decimal)
         if kind is not None:
             kinds[name] = kind
-        if remark is not None:
-            print(f"warning: {remark}", file=sys.stderr)
+        _warn(remarks)
         _require_labels(columns[name], name, options.cv)
     return frame, TaskTargets(columns), kinds
+
+
+def _warn(remarks: list[str]) -> None:
+    for remark in remarks:
+        print(f"warning: {remark}", file=sys.stderr)
 
 
 def _require_labels(column: Any, name: str, n_folds: int) -> None:
@@ -79,13 +84,12 @@ def _require_labels(column: Any, name: str, n_folds: int) -> None:
         raise BadData(f"target {name!r} has {n_labels} values, fewer than {n_folds} folds; leave it out, or lower --cv")
 
 
-def _long_form(frame: Any, options: argparse.Namespace) -> tuple[Any, Any, dict]:
+def _long_form(frame: Any, options: argparse.Namespace, decimal: str) -> tuple[Any, Any, dict]:
     """The rows that can be used, their targets, and the kind of every task."""
     name, task_col = options.target, options.task_col
-    column, kind, remark = read_target(frame[name], name, options.kinds.get(name))
-    if remark is not None:
-        print(f"warning: {remark}", file=sys.stderr)
-    labels = frame[task_col]
+    column, kind, remarks = read_target(frame[name], name, options.kinds.get(name), decimal)
+    _warn(remarks)
+    labels = frame[task_col] if is_numeric(frame[task_col]) else as_labels(frame[task_col])
     if not labels.notna().any():
         raise BadData(f"--task-col: column {task_col!r} is empty")
     counts = column.groupby(labels).agg(["count", "nunique"])
@@ -101,9 +105,10 @@ def _long_form(frame: Any, options: argparse.Namespace) -> tuple[Any, Any, dict]
         few = (
             f"{len(counts) - len(usable)} of {len(counts)} tasks left out: fewer than {options.cv} values, or all alike"
         )
-        print(f"warning: {few}", file=sys.stderr)
+        _warn([few])
     kept = labels.isin(usable) & column.notna()
     kinds = dict.fromkeys(usable.tolist(), kind) if kind is not None else {}
+    frame = frame.assign(**{task_col: labels})
     return frame[kept].reset_index(drop=True), column[kept].reset_index(drop=True), kinds
 
 
