@@ -23,6 +23,7 @@ from skmtl.solvers import (
     start_in_units,
 )
 from skmtl.tasks import TaskData
+from skmtl.tuning import Candidate, FitOptions, prior_share
 
 
 def _says_nothing(solution: Solution) -> bool:
@@ -82,12 +83,19 @@ class LowRankModel(JointLinearModel):
         feature_prior: str,
     ) -> Solution:
         """Fit at these values of the tuned parameters; everything else is as the constructor says."""
+        share = 1.0
+        if factor_prior == "learned":
+            candidate = Candidate(n_components, alpha, alpha_common, alpha_own)
+            options = FitOptions(self.fit_intercept, getattr(self, "scale_targets", "std"))
+            seed = self.random_state if isinstance(self.random_state, int) else 0
+            share = prior_share(data, candidate, options, seed)
         return fit_jointly(
             data,
             Strengths(alpha, alpha_common, alpha_own, getattr(self, "own_penalty", "ridge")),
             n_components=n_components,
             factor_prior=factor_prior,
             feature_prior=feature_prior,
+            prior_share=share,
             with_spread=self._keeps_spread,
             fit_intercept=self.fit_intercept,
             scale_targets=getattr(self, "scale_targets", "std"),

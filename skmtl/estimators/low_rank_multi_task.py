@@ -37,7 +37,8 @@ class LowRankMultiTask(LowRankModel, BaseEstimator):
         "ridge": factors shrink to zero, all by the same strength. "learned": after the fit, mean and covariance
         of the factors are estimated from all tasks, and the factors recomputed under this prior. It pays with
         many tasks of few rows, spares much of the tuning of `alpha`, and covers what all tasks have in common.
-        The classes of a task, none of which is special, have mean zero and share the covariance.
+        The classes of a task, none of which is special, have mean zero and share the covariance. Of what is learned
+        from classes or counts no more is believed than lowers the loss on three held-out folds (three more fits).
     feature_prior : {"ridge", "learned"}, default="ridge"
         "ridge": the coefficients of all features are shrunk alike. "learned": features are first scaled by the
         spread of their coefficients over tasks, as a normal model of every task's coefficients estimates it

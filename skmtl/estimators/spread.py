@@ -37,7 +37,9 @@ class SpreadMixin(JointLinearModel):
         std : as `y`
             Only if `return_std`. With ``std ** 2`` the variance of a new target about its prediction: the noise
             of the task (`noise_scale_`), and what the posteriors of its factors, of the basis and of the other
-            parts leave open. 90 % of new targets are within 1.645 of them.
+            parts leave open. About 90 % of new targets are within 1.645 of them. Targets that are all alike have no
+            unit: nothing but zero, or what a common part leaves of them, is their noise; a task of one label has that
+            of the others where all have one unit (``scale_targets=None``, or a common part).
 
         Raises
         ------

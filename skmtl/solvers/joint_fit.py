@@ -59,6 +59,7 @@ def fit_jointly(
     scale_targets: str | None = "std",
     factor_prior: str = "ridge",
     feature_prior: str = "ridge",
+    prior_share: float = 1.0,
     with_spread: bool = False,
     fit_intercept: bool = True,
     tol: float = 1e-6,
@@ -75,6 +76,8 @@ def fit_jointly(
     strengths : Strengths
     scale_targets : {"std", "residual", None}
     factor_prior, feature_prior : {"ridge", "learned"}
+    prior_share : float
+        How much of a learned prior of the factors is believed, as in `with_learned_prior`.
     with_spread : bool
         Whether to keep what `standard_deviations` needs; for regression tasks only.
     tol, start, n_init, report, **limits
@@ -107,7 +110,7 @@ def fit_jointly(
             last = last.with_earlier_steps(n_iter)
         formulation, solution = last.prepared.formulation, last.solution
         if factor_prior == "learned":
-            solution = with_learned_prior(data, solution, formulation)
+            solution = with_learned_prior(data, solution, formulation, prior_share)
         if with_spread and last.sums is not None:
             penalties = last.penalties
             centre = solver.feature_means(formulation)
@@ -117,12 +120,22 @@ def fit_jointly(
         return solution if feature_scale is None else in_given_features(solution, feature_scale)
 
 
-def with_learned_prior(data: TaskData, solution: Solution, formulation: Formulation) -> Solution:
-    """The solution with its factors recomputed under the prior that they teach."""
+def with_learned_prior(data: TaskData, solution: Solution, formulation: Formulation, share: float = 1.0) -> Solution:
+    """The solution with its factors recomputed under the prior that they teach, or on the way to it from the ridge.
+
+    With a `share` below one mean and covariance are shrunk to those of the ridge, zero and ``1 / alpha`` per unit of
+    likelihood.
+    """
     if solution.rank == 0:
         return replace(solution, prior=FactorPrior(np.zeros(0), np.zeros((0, 0))))
     point = point_of(formulation, solution)
-    refitted, prior = refit_factors(formulation.problem, point, likelihood_counts(data, solution))
+    counts = likelihood_counts(data, solution)
+    refitted, prior = refit_factors(formulation.problem, point, counts)
+    alpha = formulation.problem.penalties.shared
+    if share < 1.0 and alpha > 0:
+        ridge = np.eye(solution.rank) / (alpha * float(np.mean(counts)))
+        shrunk = FactorPrior(share * prior.mean, (1.0 - share) * ridge + share * prior.covariance)
+        refitted, prior = refit_factors(formulation.problem, point, counts, shrunk)
     learned = restore(formulation, refitted, solution.basis.shape[1])
     return replace(
         solution,

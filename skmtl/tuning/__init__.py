@@ -5,6 +5,7 @@ from skmtl.tuning.evaluation import Evaluation, Outcome, Scorer
 from skmtl.tuning.folds import FitOptions, make_folds
 from skmtl.tuning.guard import harmed_tasks
 from skmtl.tuning.marginal_likelihood import has_evidence, outsiders
+from skmtl.tuning.prior_share import prior_share
 from skmtl.tuning.results import choose, cv_results
 from skmtl.tuning.scales import Scales, natural_scales
 from skmtl.tuning.search import at_weak_end, search, search_near
@@ -26,6 +27,7 @@ __all__ = [
     "make_folds",
     "natural_scales",
     "outsiders",
+    "prior_share",
     "search",
     "search_near",
 ]

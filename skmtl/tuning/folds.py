@@ -199,7 +199,7 @@ class Fold:
             certified=False,
         )
         if candidate.factor_prior == "learned" and solution.rank:
-            solution = self._with_prior(candidate, solution)
+            solution = self.with_prior(candidate, solution)
         if candidate.feature_prior == "learned":
             solution = in_given_features(solution, self._feature_scale)
         if candidate.has_shared and solution.rank:
@@ -210,11 +210,13 @@ class Fold:
                 del self._starts[next(iter(self._starts))]
         return solution
 
-    def _with_prior(self, candidate: Candidate, solution: Solution) -> Solution:
+    def with_prior(self, candidate: Candidate, solution: Solution, share: float = 1.0) -> Solution:
+        """The candidate's fit under the ridge with its factors under `share` of the prior that they teach."""
         prepared, (data, moments) = self._prepare(candidate), self._training(candidate)
         strengths = Strengths(candidate.alpha, candidate.alpha_common, candidate.alpha_own)
         solution, _ = with_noise(data, prepared, solution, strengths.penalties, self._options.fit_intercept, moments)
-        return with_learned_prior(data, solution, prepared.at(candidate.alpha, candidate.alpha_common))
+        formulation = prepared.at(candidate.alpha, candidate.alpha_common)
+        return with_learned_prior(data, solution, formulation, share)
 
     def _training(self, candidate: Candidate) -> tuple[TaskData, Moments | None]:
         """The training part in the features that the candidate sees; moments stand for its rows where there are any."""
