@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+#: From here on float64 has gaps between whole numbers.
+_EXACT = 2**53
+
 
 def is_missing(column: Any) -> NDArray[np.bool_]:
     """Which entries of a column of targets are missing: NaN, None, NaT or pandas' NA.
@@ -91,8 +94,9 @@ def as_column(values: Any, task: Hashable = None) -> Any:
         array = np.array(values.data, dtype=object if np.ma.is_masked(values) else None)
         array[np.ma.getmaskarray(values)] = None
         return array
+    refuse_records(values, f"task {task!r}")
     try:
-        array = np.asarray(values)
+        array = listed_array(values)
     except ValueError as error:
         raise ValueError(f"The targets of task {task!r} are no array: {error}") from None
     if array.dtype.kind in "US" and not isinstance(values, np.ndarray) and array.ndim == 1:
@@ -123,9 +127,38 @@ def as_frame(table: Any) -> Any:
 
 
 def common_dtype(arrays: list[NDArray]) -> np.dtype:
-    """The dtype that holds them all and turns no number into a string: objects where there is none."""
+    """The dtype that holds them all, turns no number into a string and merges no two: objects where there is none."""
     families = {"number" if array.dtype.kind in "biuf" else array.dtype.kind for array in arrays}
-    return np.dtype(object) if len(families) > 1 else np.result_type(*arrays)
+    common = np.dtype(object) if len(families) > 1 else np.result_type(*arrays)
+    merges = common.kind == "f" and any(array.dtype.kind in "iu" and beyond_floats(array) for array in arrays)
+    return np.dtype(object) if merges else common
+
+
+def beyond_floats(values: NDArray) -> bool:
+    """Whether some number is so large that float64 may not tell it from the next whole number."""
+    if not values.size:
+        return False
+    # One pass over each end; NaN is passed over.
+    return bool(np.fmax.reduce(values, axis=None) >= _EXACT or np.fmin.reduce(values, axis=None) <= -_EXACT)
+
+
+def listed_array(values: Any) -> NDArray:
+    """`np.asarray`, but objects where it makes floats of the whole numbers in a list with gaps, and digits are lost."""
+    array = np.asarray(values)
+    if array.dtype.kind == "f" and not hasattr(values, "dtype") and beyond_floats(array):
+        return np.asarray(values, dtype=object)
+    return array
+
+
+def refuse_records(values: Any, whose: str) -> None:
+    """ValueError for a structured array, whose rows are neither numbers nor labels."""
+    fields = getattr(getattr(values, "dtype", None), "names", None)
+    if fields:
+        some = ", ".join(map(repr, fields[:5])) + (", ..." if len(fields) > 5 else "")
+        raise ValueError(
+            f"The targets of {whose} are records with the fields {some}; give every field as a task of its own: "
+            "{field: y[field] for field in y.dtype.names}."
+        )
 
 
 def _from_pandas(values: Any) -> Any:

@@ -52,7 +52,8 @@ def features(n_rows=8, n_features=3, seed=0):
         (pd.Series([True, pd.NA, False, True], dtype="boolean"), "binary", [False, True]),
         ([0, 1, 1, 0], "binary", [0, 1]),
         ([-1.0, 1.0, np.nan, 1.0], "binary", [-1.0, 1.0]),
-        ([0.5, 1.5, 0.5, 0.5], "binary", [0.5, 1.5]),
+        ([0.5, 1.5, 0.5, 0.5], "regression", None),
+        ([0.5, 1.0, 0.5, 0.5], "regression", None),
         (pd.Series([4, pd.NA, 7, 4], dtype="Int64"), "binary", [4, 7]),
         ([0.1, 0.2, 0.3, 0.4], "regression", None),
         ([1.0, None, 2.5, 3.0], "regression", None),
@@ -101,7 +102,7 @@ def test_the_kind_does_not_depend_on_which_rows_a_quick_look_sees():
     with pytest.raises(ValueError, match=r"Unknown label type: task 't' holds continuous numbers .*0\.5"):
         read(X, {"t": late}, rules=CLASSES)
     rare = np.full(10000, np.nan)
-    rare[[4321, 8765]] = [3.5, -1.0]
+    rare[[4321, 8765]] = [3.0, -1.0]
     assert kinds_of(read(X, {"t": rare})) == {"t": "binary"}
 
 

@@ -114,8 +114,9 @@ class AffinityDisplay:
         inner = last_step(estimator)
         check_is_fitted(inner)
         classes = {task: classes for task in inner.tasks_ if (classes := task_classes(inner, task)) is not None}
-        kinds = {task: "binary" if len(found) == 2 else "multiclass" for task, found in classes.items()}
-        kinds |= getattr(inner, "kinds", None) or {}
+        kinds: Any = {task: "binary" if len(found) == 2 else "multiclass" for task, found in classes.items()}
+        declared = getattr(inner, "kinds", None) or {}
+        kinds = declared if isinstance(declared, str) else kinds | declared
         groups = getattr(inner, "grouping_", None) if groups is None else groups
         return cls.from_data(X, y, groups=groups, ax=ax, kinds=kinds or None, task_col=inner.task_col)
 

@@ -17,6 +17,9 @@ def rules_for_new_tasks(estimator: Any, kinds: Any) -> tuple[TargetRules, Any]:
     """The estimator's rules and `class_weight` without what they say of the fitted tasks."""
     if kinds is not None and not hasattr(estimator, "kinds"):
         raise ValueError(f"{type(estimator).__name__} has no parameter 'kinds'; it takes one kind of task only.")
+    own = getattr(estimator, "kinds", None)
+    if kinds is None and isinstance(own, str):
+        kinds = own
     class_weight = getattr(estimator, "class_weight", None)
     if isinstance(class_weight, Mapping):
         given = class_weight.values()

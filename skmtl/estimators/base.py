@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,8 @@ def _has_probabilities(estimator: Any) -> bool:
     if hasattr(estimator, "_tasks"):
         return any(task.classes is not None for task in estimator._tasks)
     rules = estimator._rules()
-    declared = set(rules.kinds.values()) if isinstance(rules.kinds, Mapping) else set()
+    kinds = rules.kinds or {}
+    declared = {kinds} if isinstance(kinds, str) else set(kinds.values())
     return rules.accepts == "classes" or bool(declared & {"binary", "multiclass"})
 
 
@@ -336,8 +337,9 @@ ndarray
         ----------
         X, y, sample_weight : as in `fit`, holding new tasks only
             After a fit on an array, the columns of `y` become further tasks.
-        kinds : dict of {task: kind}, default=None
-            Of the new tasks, where the estimator has the parameter `kinds`.
+        kinds : dict of {task: kind} or str, default=None
+            Of the new tasks, where the estimator has the parameter `kinds`; None: its own where that is one kind for
+            all tasks, else what the targets look like.
 
         Returns
         -------

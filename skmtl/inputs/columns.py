@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmtl.target_columns import as_column, is_date, is_missing, is_pyarrow
+from skmtl.inputs.number_texts import number_text
+from skmtl.target_columns import (
+    as_column,
+    beyond_floats,
+    is_date,
+    is_missing,
+    is_pyarrow,
+    listed_array,
+    refuse_records,
+)
 
 
 @dataclass(frozen=True)
@@ -22,14 +31,21 @@ class Column:
     values : float64 ndarray of shape (n,)
         Numbers, or positions in `labels`; NaN = missing.
     labels : ndarray of shape (n_labels,), or None for numbers
-        Distinct strings, booleans or categories, sorted.
+        Distinct strings, booleans or categories, sorted; or the distinct whole numbers of a column in which some lie
+        beyond 2**53, where float64 cannot tell neighbours apart.
     dtype : numpy dtype
         What the numbers were before they became float64: class labels are given back in it.
+    is_number : bool
+        Whether these are numbers, with or without labels.
+    number_text : str or None
+        An example, where the labels are numbers that were read as text.
     """
 
     values: NDArray
     labels: NDArray | None
     dtype: np.dtype
+    is_number: bool = False
+    number_text: str | None = None
 
 
 def read_column(column: Any, whose: str) -> Column:
@@ -49,7 +65,7 @@ def read_column(column: Any, whose: str) -> Column:
     Raises
     ------
     ValueError
-        If the column is not one-dimensional, or holds dates, complex numbers or a mixture of
+        If the column is not one-dimensional, or holds records, dates, complex numbers or a mixture of
         strings and numbers. (Infinity is refused by `observed.py`, for all tasks at once.)
     """
     if is_pyarrow(column):
@@ -61,12 +77,14 @@ def read_column(column: Any, whose: str) -> Column:
     if array.dtype.kind in "iuf":
         values = array.astype(np.float64, copy=False)
         whole = _is_polars_integer(column)
-        return Column(values, None, np.dtype(np.int64) if whole else array.dtype)
+        if (whole or array.dtype.kind in "iu") and beyond_floats(values):
+            return _read_objects(np.asarray(as_column(column)).reshape(-1), whose)
+        return Column(values, None, np.dtype(np.int64) if whole else array.dtype, is_number=True)
     if array.dtype.kind == "b":
         return Column(array.astype(np.float64), np.array([False, True]), array.dtype)
     if array.dtype.kind in "US":
         labels, codes = np.unique(array, return_inverse=True)
-        return Column(codes.reshape(-1).astype(np.float64), labels, array.dtype)
+        return _texts(labels, codes.reshape(-1), np.ones(len(array), dtype=bool), array.dtype)
     if array.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: the targets of {whose} are {array.dtype}.")
     if array.dtype.kind in "Mm":
@@ -74,7 +92,7 @@ def read_column(column: Any, whose: str) -> Column:
     return _read_objects(array, whose)
 
 
-def as_array(values: Any) -> NDArray:
+def as_array(values: Any, whose: str = "y") -> NDArray:
     """A NumPy array in which nothing became a string by accident and what is masked is missing."""
     if is_pyarrow(values):
         return np.asarray(as_column(values))
@@ -82,8 +100,9 @@ def as_array(values: Any) -> NDArray:
         return values.to_numpy()
     if isinstance(values, np.ma.MaskedArray):
         values = as_column(values)
+    refuse_records(values, whose)
     try:
-        array = np.asarray(values)
+        array = listed_array(values)
     except ValueError as error:
         raise ValueError(f"The targets are no array: {error}") from None
     if array.dtype.kind in "US" and not isinstance(values, np.ndarray):
@@ -94,7 +113,7 @@ def as_array(values: Any) -> NDArray:
 
 
 def _one_column(column: Any, whose: str) -> NDArray:
-    array = as_array(column)
+    array = as_array(column, whose)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
@@ -118,14 +137,17 @@ def _read_extension(column: Any, kind: str, whose: str) -> Column:
         return Column(codes, labels[order], labels.dtype)
     if kind in "iuf":
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        return Column(values, None, np.dtype({"i": np.int64, "u": np.uint64, "f": np.float64}[kind]))
+        if kind != "f" and beyond_floats(values):
+            return _read_objects(np.asarray(as_column(column)), whose)
+        dtype = np.dtype({"i": np.int64, "u": np.uint64, "f": np.float64}[kind])
+        return Column(values, None, dtype, is_number=True)
     if kind in "Mm":
         return read_column(np.asarray(column, dtype=f"{kind}8[ns]"), whose)
     return _read_objects(np.asarray(column, dtype=object), whose)
 
 
 def _read_objects(array: NDArray, whose: str) -> Column:
-    """An object array: booleans, numbers or strings, told apart by the types that occur."""
+    """An array of objects: booleans, numbers or strings, told apart by the types that occur."""
     missing = is_missing(array)
     present = array[~missing]
     types = set(map(type, present.tolist()))
@@ -136,7 +158,9 @@ def _read_objects(array: NDArray, whose: str) -> Column:
     if all(issubclass(given, (Real, np.number, Decimal)) for given in types):
         values[~missing] = present.astype(np.float64)
         whole = all(issubclass(given, (int, np.integer)) for given in types)
-        return Column(values, None, np.dtype(np.int64 if whole else np.float64))
+        if whole and beyond_floats(values):
+            return _read_long_integers(present, missing)
+        return Column(values, None, np.dtype(np.int64 if whole else np.float64), is_number=True)
     if any(issubclass(given, (complex, np.complexfloating)) for given in types):
         raise ValueError(f"Complex data not supported: the targets of {whose} hold complex numbers.")
     dates = [given for given in types if is_date(given)]
@@ -151,8 +175,27 @@ def _read_objects(array: NDArray, whose: str) -> Column:
         raise ValueError(
             f"The targets of {whose} mix types that cannot be ordered ({given}); give all numbers, or all strings."
         ) from None
+    return _texts(labels, codes.reshape(-1), ~missing, array.dtype)
+
+
+def _texts(labels: NDArray, codes: NDArray, present: NDArray, dtype: np.dtype) -> Column:
+    """Labels, and the position of the target among them in every row that has one."""
+    values = np.full(len(present), np.nan)
+    values[present] = codes
+    return Column(values, labels, dtype, number_text=number_text(labels, codes))
+
+
+def _read_long_integers(present: NDArray, missing: NDArray) -> Column:
+    """Whole numbers some of which float64 would merge with their neighbours: positions among them."""
+    labels, codes = np.unique(present, return_inverse=True)
+    for dtype in (np.int64, np.uint64):
+        limits = np.iinfo(dtype)
+        if limits.min <= labels[0] and labels[-1] <= limits.max:
+            labels = labels.astype(dtype)
+            break
+    values = np.full(len(missing), np.nan)
     values[~missing] = codes.reshape(-1)
-    return Column(values, labels, array.dtype)
+    return Column(values, labels, labels.dtype, is_number=True)
 
 
 def _refused_dates(whose: str, given: str) -> ValueError:

@@ -81,7 +81,7 @@ def _as_fitted(observed: Observed, t: int, targets: NDArray, task: Task) -> NDAr
     if task.classes is None:
         if labels is None:
             return targets
-        if labels.dtype.kind not in "biuf":
+        if labels.dtype.kind not in "biuf" and t not in observed.long_integers:
             raise ValueError(
                 f"Task {task.name!r} was fitted on numbers, but y holds labels such as {labels.tolist()[0]!r}."
             )

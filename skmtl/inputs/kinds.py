@@ -1,4 +1,8 @@
-"""Which kind every task is, read off its targets or declared, and its targets encoded accordingly."""
+"""Which kind every task is, read off its targets or declared, and its targets encoded accordingly.
+
+A kind is a property of the task: it is decided once, on all rows that were handed over (also those of weight zero),
+and what is encoded, fitted and scored afterwards may be any part of them.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from skmtl.inputs.number_texts import MANY_NUMBERS
 from skmtl.inputs.observed import Observed
-from skmtl.inputs.statistics import Statistics, column_statistics, extremes, n_distinct, row_statistics
+from skmtl.inputs.statistics import (
+    Statistics,
+    as_one_column,
+    column_statistics,
+    extremes,
+    n_distinct,
+    row_statistics,
+)
 from skmtl.targets import listed
 from skmtl.tasks import KINDS, Task
 
@@ -29,14 +41,14 @@ class TargetRules:
     accepts : {"numbers", "classes", "any"}
     number_kind : {"regression", "count"}
         Kind of a numeric task where `accepts` is "numbers".
-    kinds : dict of {task: kind}, or None
+    kinds : dict of {task: kind}, one kind for all tasks, or None
         Declared by the user; overrides what is read off the targets.
     """
 
     estimator: str
     accepts: str
     number_kind: str = "regression"
-    kinds: Mapping[Hashable, str] | None = None
+    kinds: Mapping[Hashable, str] | str | None = None
 
     def others(self, *estimators: str) -> str:
         """Estimators that take other targets, as advice: the tuned ones of a tuned one."""
@@ -44,13 +56,15 @@ class TargetRules:
         return " or ".join(name + tuned for name in estimators)
 
 
-def encode(observed: Observed, rules: TargetRules) -> tuple[tuple[Task, ...], NDArray]:
+def encode(observed: Observed, kinds: list[str], rules: TargetRules) -> tuple[tuple[Task, ...], NDArray]:
     """Tasks with their kinds, and targets as numbers or class codes 0 .. n_classes - 1.
 
     Parameters
     ----------
     observed : Observed
         Every task has at least one target.
+    kinds : list of str, length n_tasks
+        What `decide_kinds` found on all rows.
     rules : TargetRules
 
     Returns
@@ -64,7 +78,7 @@ def encode(observed: Observed, rules: TargetRules) -> tuple[tuple[Task, ...], ND
     ValueError
         Naming the task whose targets do not fit its kind or the estimator.
     """
-    kinds = _decide_kinds(observed, rules)
+    declared = declared_kinds(rules.kinds, observed.names)
     values = _counts_checked(_labels_as_numbers(observed, kinds), kinds)
     is_class = np.array([kind == "classes" for kind in kinds])
     if not is_class.any():
@@ -78,66 +92,148 @@ def encode(observed: Observed, rules: TargetRules) -> tuple[tuple[Task, ...], ND
         if kind != "classes":
             tasks.append(Task(name, kind))
             continue
-        declared = rules.kinds.get(name) if rules.kinds else None
-        _check_n_classes(name, classes[t], declared, rules)
+        _check_n_classes(name, classes[t], declared.get(name), rules)
         tasks.append(Task(name, "binary" if len(classes[t]) == 2 else "multiclass", classes[t]))
     return tuple(tasks), y
 
 
-def check_kinds(kinds: Mapping[Hashable, str] | None, names: tuple[Hashable, ...]) -> None:
-    """ValueError unless every declared task exists and its kind is one of `KINDS`."""
+def declared_kinds(
+    kinds: Mapping[Hashable, str] | str | None, names: tuple[Hashable, ...] | list[Hashable]
+) -> dict[Hashable, str]:
+    """{task: kind} of the tasks whose kind was declared, one by one or all by one string.
+
+    Raises
+    ------
+    ValueError
+        Unless every declared task exists and its kind is one of `KINDS`.
+    """
     if kinds is None:
-        return
+        return {}
+    if isinstance(kinds, str):
+        if kinds not in KINDS:
+            raise ValueError(f"kinds must be one of {list(KINDS)}, or a dict of them by task, got {kinds!r}.")
+        return dict.fromkeys(names, kinds)
     if not isinstance(kinds, Mapping):
-        raise ValueError(f"kinds must be a dict such as {{'task': 'binary'}} or None, got {kinds!r}.")
+        raise ValueError(
+            f"kinds must be a dict such as {{'task': 'binary'}}, one kind for all tasks or None, got {kinds!r}."
+        )
     for name, kind in kinds.items():
         if name not in names:
             raise ValueError(f"kinds names the unknown task {name!r}; the tasks are {listed(names)}.")
         if kind not in KINDS:
             raise ValueError(f"kinds[{name!r}] must be one of {list(KINDS)}, got {kind!r}.")
+    return dict(kinds)
 
 
-def _decide_kinds(observed: Observed, rules: TargetRules) -> list[str]:
-    """Per task "regression", "count" or "classes" (how many is not yet known)."""
-    check_kinds(rules.kinds, observed.names)
-    n_tasks = len(observed.names)
+def decide_kinds(observed: Observed, rules: TargetRules) -> list[str]:
+    """Per task "regression", "count" or "classes" (how many is not yet known).
+
+    Parameters
+    ----------
+    observed : Observed
+        All rows: a subset of them may look like another kind.
+    rules : TargetRules
+
+    Raises
+    ------
+    ValueError
+        Naming the task whose targets do not fit the estimator or what was declared.
+    """
+    declared = declared_kinds(rules.kinds, observed.names)
     if rules.accepts == "numbers":
-        for name, labels in zip(observed.names, observed.labels, strict=True):
-            if labels is not None and labels.dtype.kind != "b":
-                raise ValueError(
-                    f"Task {name!r} holds {_example(labels)}; {rules.estimator} accepts numbers "
-                    f"only. For classes use {rules.others('LowRankClassifier', 'LowRankMultiTask')}."
-                )
-        return [rules.number_kind] * n_tasks
-    declared = rules.kinds or {}
+        _refuse_labels(observed, rules)
+        return [rules.number_kind] * len(observed.names)
+    _refuse_number_texts(observed, declared, rules)
     numbers = np.array([labels is None for labels in observed.labels])
     open_ = numbers & np.array([name not in declared for name in observed.names])
-    statistics = column_statistics if observed.task_of_row is None else row_statistics
-    found = statistics(observed, open_) if open_.any() else None
     if rules.accepts == "classes":
-        _refuse_fractions(observed, found, rules)
-        return ["classes"] * n_tasks
+        _refuse_fractions(observed, open_, rules)
+        return ["classes"] * len(observed.names)
+    looks = _looks_like_classes(observed, open_)
     kinds = []
     for t, name in enumerate(observed.names):
         kind = declared.get(name)
         if kind in ("regression", "count"):
             labels = observed.labels[t]
-            if labels is not None and labels.dtype.kind not in "biuf":
+            if labels is not None and labels.dtype.kind not in "biuf" and t not in observed.long_integers:
                 raise ValueError(
                     f"Task {name!r} is declared {kind!r} but holds {_example(labels)}; a {kind} task needs numbers."
                 )
-        elif found is not None and open_[t] and (found.more_than_two[t] or not found.differ[t]):
-            kind = "regression"
+            kinds.append(kind)
         else:
-            kind = "classes"
-        kinds.append(kind)
-    if found is not None:
-        _warn_of_few_integers(observed, found)
+            kinds.append("classes" if name in declared or looks[t] else "regression")
     return kinds
 
 
-def _refuse_fractions(observed: Observed, found: Statistics | None, rules: TargetRules) -> None:
-    if found is None or not found.fractional.any():
+def _looks_like_classes(observed: Observed, open_: NDArray) -> NDArray:
+    """Which tasks are classes by their targets; of numbers without labels only those in `open_` are looked at.
+
+    Two distinct whole numbers are classes, two fractions are not. Zeros alone, or ones alone, are one class: to
+    learn them as a number would be to hide that the other one is missing.
+    """
+    looks = np.array([labels is not None for labels in observed.labels])
+    few: list[int] = []
+    for t in observed.long_integers:
+        labels = observed.labels[t]
+        assert labels is not None
+        looks[t] = len(labels) == 2
+        few += [t] if 2 < len(labels) <= FEW_DISTINCT else []
+    if open_.any():
+        if observed.one_column:
+            column = as_one_column(observed)
+            one = column_statistics(column, np.array([True]))
+            found = one.spread(len(open_))
+            suspects = np.flatnonzero(one.more_than_two & ~one.fractional)
+            if len(suspects) and n_distinct(column, suspects, FEW_DISTINCT + 1)[0] <= FEW_DISTINCT:
+                few += np.flatnonzero(open_).tolist()
+        else:
+            found = _statistics_of_tasks(observed, open_)
+            suspects = np.flatnonzero(found.more_than_two & ~found.fractional)
+            few += suspects[n_distinct(observed, suspects, FEW_DISTINCT + 1) <= FEW_DISTINCT].tolist()
+        two = found.differ & ~found.more_than_two & ~found.fractional
+        one_of_two = ~found.differ & np.isin(found.low, (0.0, 1.0))
+        looks |= open_ & (two | one_of_two)
+    if few:
+        _warn_of_few_integers(observed, sorted(few))
+    return looks
+
+
+def _statistics_of_tasks(observed: Observed, asked: NDArray) -> Statistics:
+    return (column_statistics if observed.task_of_row is None else row_statistics)(observed, asked)
+
+
+def _refuse_labels(observed: Observed, rules: TargetRules) -> None:
+    for t, (name, labels) in enumerate(zip(observed.names, observed.labels, strict=True)):
+        if labels is not None and labels.dtype.kind != "b" and t not in observed.long_integers:
+            advice = f"For classes use {rules.others('LowRankClassifier', 'LowRankMultiTask')}."
+            if t in observed.number_texts:
+                advice = "Convert them with pandas.to_numeric or .astype(float)."
+            raise ValueError(
+                f"Task {name!r} holds {_example(labels)}; {rules.estimator} accepts numbers only. {advice}"
+            )
+
+
+def _refuse_number_texts(observed: Observed, declared: Mapping[Hashable, str], rules: TargetRules) -> None:
+    for t, text in observed.number_texts.items():
+        name = observed.names[t]
+        if name in declared:
+            continue
+        if rules.accepts == "classes":
+            classes = "if they are classes, give a pandas column of dtype 'category'"
+        else:
+            declaration = "'multiclass'" if observed.one_column else f"{{{name!r}: 'multiclass'}}"
+            classes = f"if they are classes, declare kinds={declaration}"
+        raise ValueError(
+            f"Task {name!r} holds numbers written as text (for example {text!r}), more than {MANY_NUMBERS} different "
+            f"ones: convert them with pandas.to_numeric or .astype(float); {classes}."
+        )
+
+
+def _refuse_fractions(observed: Observed, open_: NDArray, rules: TargetRules) -> None:
+    if not open_.any():
+        return
+    found = _statistics_of_tasks(observed, open_)
+    if not found.fractional.any():
         return
     t = int(np.argmax(found.fractional))
     raise ValueError(
@@ -147,26 +243,29 @@ def _refuse_fractions(observed: Observed, found: Statistics | None, rules: Targe
     )
 
 
-def _warn_of_few_integers(observed: Observed, found: Statistics) -> None:
-    suspects = np.flatnonzero(found.more_than_two & ~found.fractional)
-    suspects = suspects[n_distinct(observed, suspects, FEW_DISTINCT + 1) <= FEW_DISTINCT]
-    few = [observed.names[t] for t in suspects]
-    if few:
-        warnings.warn(
-            f"Tasks {listed(few)} hold whole numbers with at most {FEW_DISTINCT} distinct values and are "
-            f"learned as regression. If they are classes, declare kinds={{{few[0]!r}: 'multiclass'}}; to "
-            f"keep them as they are without this warning, kinds={{{few[0]!r}: 'regression'}}.",
-            UserWarning,
-            stacklevel=2,
-        )
+def _warn_of_few_integers(observed: Observed, tasks: list[int]) -> None:
+    few = [observed.names[t] for t in tasks]
+    classes, numbers = f"{{{few[0]!r}: 'multiclass'}}", f"{{{few[0]!r}: 'regression'}}"
+    if observed.one_column:
+        classes, numbers = "'multiclass'", "'regression'"
+    warnings.warn(
+        f"Tasks {listed(few)} hold whole numbers with at most {FEW_DISTINCT} distinct values and are "
+        f"learned as regression. If they are classes, declare kinds={classes}; to "
+        f"keep them as they are without this warning, kinds={numbers}.",
+        UserWarning,
+        stacklevel=2,
+    )
 
 
 def _check_n_classes(name: Hashable, classes: NDArray, declared: str | None, rules: TargetRules) -> None:
     if len(classes) < 2:
         (only,) = classes.tolist()
+        advice = ""
+        if rules.accepts == "any" and declared is None and classes.dtype.kind in "iuf":
+            advice = f" Leave it out, or declare kinds={{{name!r}: 'regression'}} if it is a number."
         raise ValueError(
             f"Task {name!r} has one class only ({only!r}); {rules.estimator} needs at least two "
-            "classes in every classification task."
+            f"classes in every classification task.{advice}"
         )
     if declared == "binary" and len(classes) > 2:
         raise ValueError(
@@ -262,11 +361,6 @@ def _encode_rows(observed: Observed, is_class: NDArray) -> tuple[dict[int, NDArr
 def _class_labels(observed: Observed, task: int, numbers: NDArray) -> NDArray:
     """What the user called the classes that `numbers` stand for."""
     labels = observed.labels[task]
-    if labels is None and observed.dtypes[task].kind in "iu" and np.abs(numbers).max(initial=0.0) >= 2.0**53:
-        raise ValueError(
-            f"Task {observed.names[task]!r} has whole numbers beyond 2**53 as classes, which cannot all be told apart "
-            "as floating-point numbers; give them as strings."
-        )
     return numbers.astype(observed.dtypes[task]) if labels is None else labels[numbers.astype(np.intp)]
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skmtl.inputs.columns import as_array, read_column
+from skmtl.inputs.columns import Column, as_array, read_column
 from skmtl.inputs.magnitude import has_safe_squares, largest_magnitude, refuse_overflow
+from skmtl.target_columns import beyond_floats
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,12 @@ class Observed:
     task_of_row : intp ndarray of shape (n_rows,), or None in the matrix layout
     owned : bool
         True when `values` is no array of the user's, so that it may be overwritten.
+    one_column : bool
+        True in the long form: all tasks come from one column, which has one kind.
+    long_integers : frozenset of int
+        Tasks whose labels are the numbers themselves, because float64 would merge some.
+    number_texts : dict of {int: str}
+        Tasks whose labels are numbers that were read as text, with an example.
     """
 
     names: tuple[Hashable, ...]
@@ -37,6 +44,9 @@ class Observed:
     dtypes: list[np.dtype]
     task_of_row: NDArray | None = None
     owned: bool = True
+    one_column: bool = False
+    long_integers: frozenset[int] = frozenset()
+    number_texts: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def n_rows(self) -> int:
@@ -82,8 +92,7 @@ def observed_matrix(columns: Mapping[Hashable, Any]) -> Observed:
         )
     # Stacked as rows and transposed, every column is one block copy.
     values = read[0].values[:, None] if len(read) == 1 else np.stack([column.values for column in read]).T
-    labels, dtypes = [column.labels for column in read], [column.dtype for column in read]
-    return _checked(Observed(names, values, labels, dtypes, owned=len(read) > 1))
+    return _checked(Observed(names, values, owned=len(read) > 1, **_known_of(read)))
 
 
 def observed_array(y: Any) -> Observed:
@@ -94,7 +103,7 @@ def observed_array(y: Any) -> Observed:
     n_tasks = array.shape[1]
     if n_tasks == 0:
         raise ValueError(f"y holds no task: it has shape {array.shape}.")
-    if array.dtype.kind in "iuf":
+    if array.dtype.kind == "f" or (array.dtype.kind in "iu" and not beyond_floats(array)):
         values = array.astype(np.float64, copy=False)
         return _checked(
             Observed(
@@ -115,15 +124,17 @@ def observed_rows(columns: Mapping[Hashable, Any]) -> Observed:
     if all(type(one) is np.ndarray and one.ndim == 1 and one.dtype.kind in "iuf" for one in given):
         # Thousands of small arrays: stacked first, so that the checks run once on the whole.
         sizes = [len(column) for column in given]
-        values = np.concatenate(given).astype(np.float64, copy=False)
-        labels: list[NDArray | None] = [None] * len(names)
-        dtypes = [column.dtype for column in given]
-    else:
-        read = [read_column(column, f"task {name!r}") for name, column in columns.items()]
-        sizes = [len(column.values) for column in read]
-        values = np.concatenate([column.values for column in read])
-        labels, dtypes = [column.labels for column in read], [column.dtype for column in read]
-    return _checked(Observed(names, values, labels, dtypes, np.repeat(np.arange(len(names)), sizes)))
+        stacked = np.concatenate(given)
+        whole = any(column.dtype.kind in "iu" for column in given)
+        if not (whole and beyond_floats(stacked)):
+            task_of_row = np.repeat(np.arange(len(names)), sizes)
+            values = stacked.astype(np.float64, copy=False)
+            dtypes = [column.dtype for column in given]
+            return _checked(Observed(names, values, [None] * len(names), dtypes, task_of_row))
+    read = [read_column(column, f"task {name!r}") for name, column in columns.items()]
+    task_of_row = np.repeat(np.arange(len(names)), [len(column.values) for column in read])
+    values = np.concatenate([column.values for column in read])
+    return _checked(Observed(names, values, task_of_row=task_of_row, **_known_of(read)))
 
 
 def observed_long(y: Any, names: tuple[Hashable, ...], task_of_row: NDArray) -> Observed:
@@ -131,9 +142,20 @@ def observed_long(y: Any, names: tuple[Hashable, ...], task_of_row: NDArray) -> 
     column = read_column(y, "the long form")
     if len(column.values) != len(task_of_row):
         raise ValueError(f"X and y have different lengths: X has {len(task_of_row)} rows, y has {len(column.values)}.")
-    n_tasks = len(names)
-    labels, dtypes = [column.labels] * n_tasks, [column.dtype] * n_tasks
-    return _checked(Observed(names, column.values, labels, dtypes, task_of_row, owned=False))
+    known = _known_of([column] * len(names))
+    return _checked(Observed(names, column.values, task_of_row=task_of_row, owned=False, one_column=True, **known))
+
+
+def _known_of(columns: list[Column]) -> dict[str, Any]:
+    """What `Observed` keeps of the columns beside their values."""
+    return {
+        "labels": [column.labels for column in columns],
+        "dtypes": [column.dtype for column in columns],
+        "long_integers": frozenset(
+            t for t, column in enumerate(columns) if column.is_number and column.labels is not None
+        ),
+        "number_texts": {t: column.number_text for t, column in enumerate(columns) if column.number_text is not None},
+    }
 
 
 def _checked(observed: Observed) -> Observed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,19 +28,26 @@ class Statistics:
         Some value is no whole number.
     fraction : float64 ndarray
         Such a value, for error messages.
+    low : float64 ndarray
+        The smallest value; of tasks that were decided by a sample, that of the sample.
     """
 
     differ: NDArray
     more_than_two: NDArray
     fractional: NDArray
     fraction: NDArray
+    low: NDArray
+
+    def spread(self, n_tasks: int) -> Statistics:
+        """The statistics of one column as those of `n_tasks` tasks that share it."""
+        return Statistics(*(np.repeat(getattr(self, one.name), n_tasks) for one in fields(self)))
 
 
 def column_statistics(observed: Observed, asked: NDArray) -> Statistics:
     """Statistics of the columns of a matrix: a sample decides most columns, the rest are read in full."""
     n_tasks = len(observed.names)
     nothing = np.zeros(n_tasks, dtype=bool)
-    found = Statistics(nothing.copy(), nothing.copy(), nothing.copy(), np.zeros(n_tasks))
+    found = Statistics(nothing.copy(), nothing.copy(), nothing.copy(), np.zeros(n_tasks), np.zeros(n_tasks))
     undecided = np.flatnonzero(asked)
     for size in (*SAMPLE_SIZES, observed.n_rows):
         step = max(1, observed.n_rows // size)
@@ -55,6 +62,7 @@ def _read_columns(values: NDArray, columns: NDArray, found: Statistics) -> None:
     """Fill in what the given rows say of `columns`."""
     low, high = _column_extremes(values, columns)
     found.differ[columns] = low < high
+    found.low[columns] = low
     for part in _blocks(values, columns):
         found.more_than_two[columns] |= ((part > low) & (part < high)).any(axis=0)
         fractional = np.floor(part) < part  # False for NaN, so no mask is needed
@@ -74,7 +82,14 @@ def row_statistics(observed: Observed, asked: NDArray) -> Statistics:
     rows = np.flatnonzero(np.floor(values) < values)
     fractional[task[rows]] = True
     fraction[task[rows]] = values[rows]
-    return Statistics((low < high) & asked, more & asked, fractional & asked, fraction)
+    return Statistics((low < high) & asked, more & asked, fractional & asked, fraction, low)
+
+
+def as_one_column(observed: Observed) -> Observed:
+    """The long form as one task: its whole column."""
+    return replace(
+        observed, names=("the long form",), values=observed.values[:, np.newaxis], task_of_row=None, owned=False
+    )
 
 
 def extremes(observed: Observed, tasks: NDArray) -> tuple[NDArray, NDArray]:

@@ -25,7 +25,7 @@ from skmtl.inputs.forms import (
     own_targets,
     require_same_tasks,
 )
-from skmtl.inputs.kinds import TargetRules, encode
+from skmtl.inputs.kinds import TargetRules, decide_kinds, encode
 from skmtl.inputs.observed import Observed, observed_array, observed_long, observed_matrix
 from skmtl.inputs.weights import class_weights, drop_unobserved, task_weights
 from skmtl.targets import column_names, is_named
@@ -70,8 +70,9 @@ def as_task_data(
         Naming the task, what was given and what is allowed.
     """
     form, features, observed, weights = _read(estimator, X, y, sample_weight, task_col, reset)
+    kinds = decide_kinds(observed, rules)  # before any row is dropped
     features, observed, weights, rows = drop_unobserved(features, observed, weights)
-    tasks, targets = encode(observed, rules)
+    tasks, targets = encode(observed, kinds, rules)
     task_of_row = observed.task_of_row
     weights = class_weights(class_weight, tasks, targets, task_of_row, weights)
     factors = task_weights(task_weight, tasks, targets, task_of_row, weights)

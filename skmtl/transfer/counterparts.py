@@ -108,7 +108,8 @@ def with_kinds(estimator: Any, table: TaskTable) -> Any:
     inside: Any = predicting_part(estimator)
     if type(inside) in _TUNED and "kinds" in inside.get_params(deep=False):
         numeric = {task.name: task.kind for task in table.tasks if task.classes is None}
-        inside.set_params(kinds={**numeric, **(inside.kinds or {})} or None)
+        if not isinstance(inside.kinds, str):
+            inside.set_params(kinds={**numeric, **(inside.kinds or {})} or None)
     return estimator
 
 

@@ -13,7 +13,7 @@ from skmtl.inputs import TargetRules
 from skmtl.inputs.columns import as_array
 from skmtl.inputs.features import is_dict_of_tables, task_labels, task_positions
 from skmtl.inputs.forms import named_columns, own_targets, require_same_tasks
-from skmtl.inputs.kinds import encode
+from skmtl.inputs.kinds import decide_kinds, encode
 from skmtl.inputs.observed import Observed, observed_array, observed_long, observed_matrix
 from skmtl.inputs.weights import drop_unobserved
 from skmtl.target_columns import as_column
@@ -136,8 +136,9 @@ def read_tasks(X: Any, y: Any, rules: TargetRules, task_col: Any = None) -> Task
         observed, n_rows = observed_array(y), _n_rows(X)
     if observed.n_rows != n_rows:
         raise ValueError(f"X has {n_rows} rows, but y has {observed.n_rows}.")
+    kinds = decide_kinds(observed, rules)
     everything, observed, *_ = drop_unobserved(np.arange(n_rows), observed, None)
-    tasks, encoded = encode(observed, rules)
+    tasks, encoded = encode(observed, kinds, rules)
     rows, targets = [], []
     for own, column in _split(observed, encoded):
         rows.append(everything[own])
