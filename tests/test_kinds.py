@@ -408,3 +408,23 @@ def test_records_are_refused_with_what_to_do(estimator, how):
     }[how]
     with pytest.raises(ValueError, match=r"records with the fields 'size', 'age'; give every field as a task"):
         estimator().fit(given[0], TaskTargets(given[1]) if how == "targets" else given[1])
+
+
+# ---- exposure ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "model", [LowRankRegressor(loss="poisson", alpha=1e-9), LowRankMultiTask(kinds="count", alpha=1e-9)]
+)
+def test_rates_weighted_by_exposure_are_the_poisson_model_with_an_offset(model):
+    statsmodels = pytest.importorskip("statsmodels.api")
+    rng = np.random.RandomState(0)
+    X, exposure = rng.randn(300, 3), rng.uniform(0.2, 2.0, 300)
+    counts = {task: rng.poisson(exposure * np.exp(X @ [0.5, 0.0, -0.3])) for task in ("a", "b")}
+    rates = {task: count / exposure for task, count in counts.items()}
+    model.fit(X, rates, sample_weight=exposure)
+    for task, count in counts.items():
+        design = statsmodels.add_constant(X)
+        glm = statsmodels.GLM(count, design, family=statsmodels.families.Poisson(), exposure=exposure).fit()
+        np.testing.assert_allclose(model.coef_[task], glm.params[1:], atol=1e-3)
+        np.testing.assert_allclose(model.intercept_[task], glm.params[0], atol=1e-3)

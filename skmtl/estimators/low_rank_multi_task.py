@@ -29,10 +29,13 @@ class LowRankMultiTask(LowRankModel, BaseEstimator):
         part.
     alpha_own : float, default=None
         Strength of each task's own deviation. None: no own parts.
-    kinds : dict of {task: kind}, default=None
+    kinds : dict of {task: kind} or str, default=None
         "regression", "binary", "multiclass" or "count" for tasks whose kind shall not be read off their
-        targets. Strings, booleans and categories are classes; numbers with two distinct values are binary;
-        other numbers are regression.
+        targets; a string is the kind of all tasks. Strings, booleans and categories are classes; two distinct whole
+        numbers are binary (zeros alone, or ones alone, are an error); other numbers are regression. A kind is read
+        off all rows, those of weight zero too; the long form has one kind, from its whole column. Counts with an
+        exposure (time at risk, area): give ``y / exposure`` and ``sample_weight=exposure``, as for
+        :class:`~sklearn.linear_model.PoissonRegressor`.
     factor_prior : {"ridge", "learned"}, default="ridge"
         "ridge": factors shrink to zero, all by the same strength. "learned": after the fit, mean and covariance
         of the factors are estimated from all tasks, and the factors recomputed under this prior. It pays with
@@ -178,6 +181,17 @@ class LowRankMultiTask(LowRankModel, BaseEstimator):
     ['body_mass', 'sex', 'species']
     >>> model.split()["sex"]
     LogisticRegression()
+
+    Counts seen under different exposures: rates, weighted by exposure.
+
+    >>> import numpy as np
+    >>> rng = np.random.RandomState(0)
+    >>> X, exposure = rng.randn(500, 3), rng.uniform(0.2, 2.0, 500)
+    >>> claims = {task: rng.poisson(exposure * np.exp(0.5 * X[:, 0])) for task in ("fire", "theft")}
+    >>> rates = {task: count / exposure for task, count in claims.items()}
+    >>> model = LowRankMultiTask(kinds="count", alpha=0.01).fit(X, rates, sample_weight=exposure)
+    >>> bool(np.isclose(exposure @ model.predict(X)["fire"], claims["fire"].sum()))
+    True
     """
 
     def __init__(
@@ -187,7 +201,7 @@ class LowRankMultiTask(LowRankModel, BaseEstimator):
         alpha: float = 0.1,
         alpha_common: float | None = None,
         alpha_own: float | None = None,
-        kinds: dict | None = None,
+        kinds: dict | str | None = None,
         factor_prior: str = "ridge",
         feature_prior: str = "ridge",
         own_penalty: str = "ridge",

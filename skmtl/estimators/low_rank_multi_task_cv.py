@@ -31,8 +31,9 @@ class LowRankMultiTaskCV(LowRankModelCV, BaseEstimator):
         "learned": features are scaled by the spread of their coefficients over tasks. "auto": if that lowers the
         held-out loss of the best model by a standard error; it is tried on tables that are longer than wide and have at
         most 200 columns, and not where all other parameters are given.
-    kinds : dict of {task: kind}, default=None
-        "regression", "binary", "multiclass" or "count" for tasks whose kind shall not be read off their targets.
+    kinds : dict of {task: kind} or str, default=None
+        "regression", "binary", "multiclass" or "count" for tasks whose kind shall not be read off their targets; a
+        string is the kind of all tasks. See :class:`~skmtl.LowRankMultiTask`, also for counts with an exposure.
     task_weight : "balanced" or dict of {task: weight}, default=None
         None: every observation counts once. "balanced": every task counts once. A dict: factors on all
         observations of a task. It counts in the held-out losses too.
@@ -152,7 +153,7 @@ convergence_, n_iter_, n_features_in_, feature_names_in_
         alpha_own: Any = "auto",
         factor_prior: Any = "auto",
         feature_prior: Any = "auto",
-        kinds: dict | None = None,
+        kinds: dict | str | None = None,
         task_weight: Any = None,
         class_weight: Any = None,
         scale_targets: str | None = "std",

@@ -32,6 +32,8 @@ class LowRankRegressor(SpreadMixin, LowRankModel, RegressorMixin, BaseEstimator)
         Strength of each task's own deviation. None: no own parts.
     loss : {"squared", "poisson"}, default="squared"
         "poisson" is for counts, with a logarithmic link: ``predict`` gives ``exp(raw)``.
+        With an exposure (time at risk, area) give ``y / exposure`` and ``sample_weight=exposure``, as for
+        :class:`~sklearn.linear_model.PoissonRegressor`.
     factor_prior : {"ridge", "learned"}, default="ridge"
         "ridge": factors shrink to zero, all by the same strength. "learned": after the fit, mean and covariance
         of the factors are estimated from all tasks, and the factors recomputed under this prior. It pays with
@@ -168,6 +170,17 @@ class LowRankRegressor(SpreadMixin, LowRankModel, RegressorMixin, BaseEstimator)
     >>> model.basis_.shape, len(model.tasks_)
     ((8, 1), 3)
     >>> model.score(X, y) > 0.3
+    True
+
+    Counts seen under different exposures: rates, weighted by exposure.
+
+    >>> import numpy as np
+    >>> rng = np.random.RandomState(0)
+    >>> X, exposure = rng.randn(500, 3), rng.uniform(0.2, 2.0, 500)
+    >>> claims = {task: rng.poisson(exposure * np.exp(0.5 * X[:, 0])) for task in ("fire", "theft")}
+    >>> rates = {task: count / exposure for task, count in claims.items()}
+    >>> model = LowRankRegressor(loss="poisson", alpha=0.01).fit(X, rates, sample_weight=exposure)
+    >>> bool(np.isclose(exposure @ model.predict(X)["fire"], claims["fire"].sum()))
     True
     """
 

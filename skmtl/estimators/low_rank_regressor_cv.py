@@ -34,6 +34,8 @@ class LowRankRegressorCV(SpreadMixin, LowRankModelCV, RegressorMixin, BaseEstima
         most 200 columns, and not where all other parameters are given.
     loss : {"squared", "poisson"}, default="squared"
         "poisson" is for counts, with a logarithmic link.
+        With an exposure (time at risk, area) give ``y / exposure`` and ``sample_weight=exposure``, as for
+        :class:`~sklearn.linear_model.PoissonRegressor`.
     task_weight : "balanced" or dict of {task: weight}, default=None
         None: every observation counts once. "balanced": every task counts once. A dict: factors on all
         observations of a task. It counts in the held-out losses too.

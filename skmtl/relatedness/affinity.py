@@ -92,8 +92,9 @@ def task_affinity(X: Any, y: Any, *, kinds: Any = None, task_col: Any = None) ->
     y : dict of {task: array-like}, TaskTargets, DataFrame, or array-like of shape (n_samples,) or \
 (n_samples, n_tasks)
         Numbers, counts and classes in any mixture. Missing targets are NaN, None, NaT or pandas' NA.
-    kinds : dict of {task: kind}, default=None
-        "regression", "binary", "multiclass" or "count", where it shall not be read off the targets.
+    kinds : dict of {task: kind} or str, default=None
+        "regression", "binary", "multiclass" or "count", where it shall not be read off the targets; a string is the
+        kind of all tasks.
     task_col : str or int, default=None
         Long form: name or position of the column of X that holds the task of each row.
 

@@ -97,8 +97,9 @@ def select_tasks(
         Numbers, counts and classes in any mixture. Missing targets are NaN, None, NaT or pandas' NA.
     main : hashable
         Name of the main task; its position where y is an array.
-    kinds : dict of {task: kind}, default=None
-        "regression", "binary", "multiclass" or "count", where it shall not be read off the targets.
+    kinds : dict of {task: kind} or str, default=None
+        "regression", "binary", "multiclass" or "count", where it shall not be read off the targets; a string is the
+        kind of all tasks.
     task_col : str or int, default=None
         Long form: name or position of the column of X that holds the task of each row.
     random_state : int, RandomState instance or None, default=None
