@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmtl.target_columns import as_column, common_dtype, is_missing, is_pyarrow, observed_values
+from skmtl.whole_columns import telling_values
 
 __all__ = [
     "TaskTargets",
@@ -31,7 +32,9 @@ class TaskTargets(dict):
     A dict {task: column}: iteration, ``in``, ``keys()`` and ``targets["task"]`` speak of tasks. Unlike
     a plain dict it has one length for all tasks: ``len()`` counts rows, ``shape`` is (n_rows, n_tasks) and
     ``targets[rows]`` is the `TaskTargets` of some rows. So it passes through every splitter, search,
-    curve and scorer of scikit-learn, where a plain dict is refused.
+    curve and scorer of scikit-learn, where a plain dict is refused. Rows that were cut out remember what they were
+    cut from, so that a task has one kind: two prices of a fold, 1 and 2, are no classes. So do copies, pickles and
+    rows that are joined again, but not frames (`to_frame`), nor a column that is put in anew.
 
     Parameters
     ----------
@@ -72,6 +75,8 @@ or iterable of (task, column) pairs, default=()
 
     def __init__(self, columns: Any = (), /) -> None:
         super().__init__()
+        #: {task: columns that it was cut from}; a task that is not here is the whole.
+        self._wholes: dict[Hashable, tuple[Any, ...]] = {}
         self.update(columns)
 
     # -- what makes it an array of rows -------------------------------------------------------
@@ -113,7 +118,22 @@ or iterable of (task, column) pairs, default=()
                 raise IndexError(f"a mask of rows needs shape ({self.n_rows},), got {rows.shape}")
             if rows.ndim == 0:
                 return {task: np.asarray(column)[rows] for task, column in self.items()}
-        return _unchecked((task, _rows_of(column, rows)) for task, column in self.items())
+        part = _unchecked((task, _rows_of(column, rows)) for task, column in self.items())
+        part._wholes = {task: self._wholes.get(task) or (column,) for task, column in self.items()}
+        return part
+
+    def remembering(self, columns: Mapping[Hashable, Any]) -> TaskTargets:
+        """Other columns for some of these tasks, cut from the same whole: with fewer targets, for example."""
+        changed = TaskTargets(columns)
+        changed._wholes = {task: self._wholes[task] for task in changed if task in self._wholes}
+        return changed
+
+    def telling_values(self) -> dict[Hashable, NDArray]:
+        """{task: a few numbers that tell its kind} of the numeric tasks; empty where nothing was cut."""
+        if not self._wholes:
+            return {}
+        found = {task: telling_values((*self._wholes.get(task, ()), column)) for task, column in self.items()}
+        return {task: values for task, values in found.items() if values is not None}
 
     @property
     def iloc(self) -> _Rows:
@@ -183,6 +203,11 @@ or iterable of (task, column) pairs, default=()
                     f"missing: task {task!r} has {len(column)}, task {first!r} has {n_rows}"
                 )
         super().update(new)
+        known = columns._wholes if isinstance(columns, TaskTargets) else {}
+        for task in new:
+            self._wholes.pop(task, None)
+            if task in known and task not in more:
+                self._wholes[task] = known[task]
 
     def setdefault(self, task: Hashable, default: Any = None) -> Any:
         """The column of `task`; `default` is put in where there is none."""
@@ -192,7 +217,9 @@ or iterable of (task, column) pairs, default=()
 
     def copy(self) -> TaskTargets:
         """The same columns in a new container."""
-        return _unchecked(self.items())
+        same = _unchecked(self.items())
+        same._wholes = dict(self._wholes)
+        return same
 
     __copy__ = copy
 
@@ -206,7 +233,8 @@ or iterable of (task, column) pairs, default=()
         return self
 
     def __reduce__(self) -> tuple:
-        return TaskTargets, (dict(self),)
+        told = self.telling_values()  # in place of whole columns, which may be long
+        return TaskTargets, (dict(self),), {"_wholes": {task: (told[task],) for task in self._wholes if task in told}}
 
     def __eq__(self, other: Any) -> bool:
         """True for the same tasks with the same targets; missing equals missing."""
@@ -237,7 +265,7 @@ or iterable of (task, column) pairs, default=()
         return "\n".join(lines)
 
     def to_frame(self) -> Any:
-        """A pandas DataFrame with one column per task.
+        """A pandas DataFrame with one column per task, which does not remember what it was cut from.
 
         Where a task has several columns (class probabilities), the frame's columns are pairs
         (task, position).
@@ -362,7 +390,12 @@ def _concatenate(parts: list[TaskTargets]) -> TaskTargets:
             import pandas as pd
 
             joined[task] = pd.concat(columns, ignore_index=True)
-    return _unchecked(joined.items())
+    whole = _unchecked(joined.items())
+    if any(part._wholes for part in parts):
+        for task in joined:
+            columns = [one for part in parts for one in part._wholes.get(task, (part[task],))]
+            whole._wholes[task] = tuple({id(one): one for one in columns}.values())
+    return whole
 
 
 def _plain(value: Any) -> Any:

@@ -22,6 +22,7 @@ FLOOR = {
     "tasks": 1,
     "target_columns": 1,
     "targets": 1,
+    "whole_columns": 1,
     "matrix": 1,
     "row_blocks": 1,
     "observations": 1,

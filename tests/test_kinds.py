@@ -221,6 +221,12 @@ def test_rows_of_weight_zero_still_say_what_a_task_is(form):
     assert set(kinds_of(model).values()) == {"regression"}
 
 
+@pytest.mark.parametrize("estimator", [LowRankMultiTask, LowRankClassifier])
+def test_classes_of_which_all_but_one_have_weight_zero_are_one_class(estimator):
+    with pytest.raises(ValueError, match=r"Task 't' has one class only \(0\)"):
+        estimator().fit(features(4), {"t": [0, 0, 1, 1]}, sample_weight=[1, 1, 0, 0])
+
+
 # ---- one kind for all tasks -------------------------------------------------------------------
 
 
@@ -282,6 +288,11 @@ def test_numbers_written_as_text_are_refused_with_what_to_do(estimator, column):
     message = r"Task 'b' holds numbers written as text .* convert them with pandas.to_numeric or .astype\(float\)"
     with pytest.raises(ValueError, match=message):
         estimator().fit(features(), {"a": np.resize(["u", "v"], N), "b": column})
+
+
+def test_a_regressor_says_how_texts_become_numbers():
+    with pytest.raises(ValueError, match=r"Task 'b' holds strings .* accepts numbers only. Convert them with pandas"):
+        LowRankRegressor().fit(features(), {"b": texts()})
 
 
 @pytest.mark.parametrize("estimator", MIXED)

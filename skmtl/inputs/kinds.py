@@ -43,12 +43,15 @@ class TargetRules:
         Kind of a numeric task where `accepts` is "numbers".
     kinds : dict of {task: kind}, one kind for all tasks, or None
         Declared by the user; overrides what is read off the targets.
+    needs_classes : bool
+        Whether zeros alone, or ones alone, are one class and hence an error; else they are a constant number.
     """
 
     estimator: str
     accepts: str
     number_kind: str = "regression"
     kinds: Mapping[Hashable, str] | str | None = None
+    needs_classes: bool = True
 
     def others(self, *estimators: str) -> str:
         """Estimators that take other targets, as advice: the tuned ones of a tuned one."""
@@ -139,6 +142,8 @@ def decide_kinds(observed: Observed, rules: TargetRules) -> list[str]:
     ValueError
         Naming the task whose targets do not fit the estimator or what was declared.
     """
+    if observed.whole is not None:
+        return decide_kinds(observed.whole, rules)
     declared = declared_kinds(rules.kinds, observed.names)
     if rules.accepts == "numbers":
         _refuse_labels(observed, rules)
@@ -149,7 +154,7 @@ def decide_kinds(observed: Observed, rules: TargetRules) -> list[str]:
     if rules.accepts == "classes":
         _refuse_fractions(observed, open_, rules)
         return ["classes"] * len(observed.names)
-    looks = _looks_like_classes(observed, open_)
+    looks = _looks_like_classes(observed, open_, rules.needs_classes)
     kinds = []
     for t, name in enumerate(observed.names):
         kind = declared.get(name)
@@ -165,7 +170,7 @@ def decide_kinds(observed: Observed, rules: TargetRules) -> list[str]:
     return kinds
 
 
-def _looks_like_classes(observed: Observed, open_: NDArray) -> NDArray:
+def _looks_like_classes(observed: Observed, open_: NDArray, needs_classes: bool) -> NDArray:
     """Which tasks are classes by their targets; of numbers without labels only those in `open_` are looked at.
 
     Two distinct whole numbers are classes, two fractions are not. Zeros alone, or ones alone, are one class: to
@@ -192,7 +197,7 @@ def _looks_like_classes(observed: Observed, open_: NDArray) -> NDArray:
             few += suspects[n_distinct(observed, suspects, FEW_DISTINCT + 1) <= FEW_DISTINCT].tolist()
         two = found.differ & ~found.more_than_two & ~found.fractional
         one_of_two = ~found.differ & np.isin(found.low, (0.0, 1.0))
-        looks |= open_ & (two | one_of_two)
+        looks |= open_ & (two | (one_of_two & needs_classes))
     if few:
         _warn_of_few_integers(observed, sorted(few))
     return looks

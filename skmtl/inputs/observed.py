@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from skmtl.inputs.columns import Column, as_array, read_column
 from skmtl.inputs.magnitude import has_safe_squares, largest_magnitude, refuse_overflow
 from skmtl.target_columns import beyond_floats
+from skmtl.targets import TaskTargets
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Observed:
         Tasks whose labels are the numbers themselves, because float64 would merge some.
     number_texts : dict of {int: str}
         Tasks whose labels are numbers that were read as text, with an example.
+    whole : Observed or None
+        A few rows that tell the kinds of tasks, where these rows are a part of others.
     """
 
     names: tuple[Hashable, ...]
@@ -47,6 +50,7 @@ class Observed:
     one_column: bool = False
     long_integers: frozenset[int] = frozenset()
     number_texts: Mapping[int, str] = field(default_factory=dict)
+    whole: Observed | None = None
 
     @property
     def n_rows(self) -> int:
@@ -92,7 +96,25 @@ def observed_matrix(columns: Mapping[Hashable, Any]) -> Observed:
         )
     # Stacked as rows and transposed, every column is one block copy.
     values = read[0].values[:, None] if len(read) == 1 else np.stack([column.values for column in read]).T
-    return _checked(Observed(names, values, owned=len(read) > 1, **_known_of(read)))
+    observed = _checked(Observed(names, values, owned=len(read) > 1, **_known_of(read)))
+    told = columns.telling_values() if isinstance(columns, TaskTargets) else {}
+    return replace(observed, whole=_whole(observed, told)) if told else observed
+
+
+def _whole(observed: Observed, told: Mapping[Hashable, NDArray]) -> Observed:
+    """The tasks as they are in all rows that these were cut from: by a few numbers in place of all."""
+    read = {
+        t: read_column(told[name], f"task {name!r}")
+        for t, name in enumerate(observed.names)
+        if name in told and (observed.labels[t] is None or t in observed.long_integers)
+    }
+    values = np.full((max([1, *(len(column.values) for column in read.values())]), len(observed.names)), np.nan)
+    labels = list(observed.labels)
+    for t, column in read.items():
+        values[: len(column.values), t] = column.values
+        labels[t] = column.labels
+    long_integers = frozenset(t for t, column in read.items() if column.labels is not None)
+    return replace(observed, values=values, labels=labels, long_integers=long_integers, owned=True)
 
 
 def observed_array(y: Any) -> Observed:

@@ -16,6 +16,7 @@ from skmtl.inputs.forms import named_columns
 from skmtl.single_task import last_step
 from skmtl.target_columns import common_dtype
 from skmtl.targets import TaskTargets, is_named, take_rows
+from skmtl.tasks import Task
 
 #: Parameters that may be dicts with an entry per task.
 _BY_TASK = ("kinds", "task_weight", "class_weight", "scoring")
@@ -36,7 +37,9 @@ def part_of_training(
         return {name: X[name] for name in names}, {name: y[name] for name in names}, weight
     if form.named:
         columns = named_columns(y)
-        return X, TaskTargets({name: columns[name] for name in names}), _weights(sample_weight, names, positions)
+        part = {name: columns[name] for name in names}
+        targets = y.remembering(part) if isinstance(y, TaskTargets) else TaskTargets(part)
+        return X, targets, _weights(sample_weight, names, positions)
     if form.flat:
         return X, y, sample_weight
     array = y.to_numpy() if hasattr(y, "to_numpy") else np.asarray(y)
@@ -53,6 +56,15 @@ def estimator_for(estimator: Any, names: list[Hashable], known: list[Hashable]) 
         if not is_by_class:
             one.set_params(**{name: {task: own for task, own in value.items() if task not in others} or None})
     return one
+
+
+def with_kind(estimator: Any, form: Form, tasks: tuple[Task, ...]) -> Any:
+    """The estimator, told the kind of the whole column in the long form: rows of a group might look like another."""
+    inside = last_step(estimator)
+    kinds = {task.kind for task in tasks}
+    if form.long and getattr(inside, "kinds", "") is None and kinds in ({"regression"}, {"count"}):
+        inside.set_params(kinds=tasks[0].kind)
+    return estimator
 
 
 def _weights(sample_weight: Any, names: list[Hashable], positions: list[int]) -> Any:

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmtl.inputs import TargetRules, answerable, as_task_data, scored_targets, union_classes
 from skmtl.inputs.features import task_labels
 from skmtl.predictors import split as split_estimator
-from skmtl.relatedness.group_forms import estimator_for, gather_answers, part_of_query, part_of_training
+from skmtl.relatedness.group_forms import estimator_for, gather_answers, part_of_query, part_of_training, with_kind
 from skmtl.relatedness.groups import TaskGroups, group_task_data
 from skmtl.scoring import mean_score, score_task
 from skmtl.single_task import column_of, last_step, require_instance
@@ -149,7 +149,8 @@ class GroupedTasks(MetaEstimatorMixin, BaseEstimator):
         for members in positions:
             own = [names[t] for t in members]
             part = part_of_training(form, X, y, sample_weight, own, members)
-            fitted.append(_fitted(estimator_for(self.estimator, own, names), *part))
+            one = with_kind(estimator_for(self.estimator, own, names), form, data.tasks)
+            fitted.append(_fitted(one, *part))
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(reader, name):
                 setattr(self, name, getattr(reader, name))

@@ -32,8 +32,9 @@ def read_tasks(who: str, X: Any, y: Any, kinds: Any = None, task_col: Any = None
         As `fit` of the estimators, in the name of `who`.
     """
     reader = type(who, (BaseEstimator,), {"__init__": lambda self: None})()
+    rules = TargetRules(who, "any", kinds=kinds, needs_classes=False)  # of a constant there is nothing to be learned
     try:
-        return as_task_data(reader, X, y, rules=TargetRules(who, "any", kinds=kinds), task_col=task_col)
+        return as_task_data(reader, X, y, rules=rules, task_col=task_col)
     except ValueError as error:
         message = str(error)
         if "needs complete features" in message:

@@ -95,7 +95,8 @@ class _Asked:
 
 
 def _fit_jointly(estimator: Any, table: TaskTable, labels: Sequence[NDArray], test: NDArray, asked: dict) -> dict:
-    fitted = with_kinds(estimator, table).fit(*table.labelled(labels))
+    tasks = [task for task, rows in zip(table.tasks, labels, strict=True) if len(rows)]
+    fitted = with_kinds(estimator, table, tasks).fit(*table.labelled(labels))
     if table.form != "own":
         responses = Responses(fitted, table.part(test)[0])
         return {

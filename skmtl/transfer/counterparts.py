@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from skmtl.estimators import (
     LowRankRegressorCV,
 )
 from skmtl.inputs import TargetRules
+from skmtl.tasks import Task
 from skmtl.transfer.task_table import TaskTable
 
 #: The tuned version of each of skmtl's estimators.
@@ -102,14 +104,17 @@ def target_rules(estimator: Any) -> TargetRules:
     return TargetRules(type(inside).__name__, "any", kinds=getattr(inside, "kinds", None))
 
 
-def with_kinds(estimator: Any, table: TaskTable) -> Any:
-    """A clone that knows which tasks are numeric: few labels of a task might look like two classes."""
+def with_kinds(estimator: Any, table: TaskTable, tasks: Sequence[Task]) -> Any:
+    """A clone that knows the kinds of the tasks it will see: few labels of a task might look like another one."""
     estimator = clone(estimator)
     inside: Any = predicting_part(estimator)
-    if type(inside) in _TUNED and "kinds" in inside.get_params(deep=False):
-        numeric = {task.name: task.kind for task in table.tasks if task.classes is None}
-        if not isinstance(inside.kinds, str):
-            inside.set_params(kinds={**numeric, **(inside.kinds or {})} or None)
+    if type(inside) not in _TUNED or "kinds" not in inside.get_params(deep=False) or isinstance(inside.kinds, str):
+        return estimator
+    kinds = {task.name: task.kind for task in tasks}
+    if table.form == "long" and set(kinds.values()) in ({"regression"}, {"count"}):
+        inside.set_params(kinds=tasks[0].kind)  # not by name: a fold inside a search may lack a task
+    elif table.form != "long" or inside.kinds:
+        inside.set_params(kinds=kinds)
     return estimator
 
 

@@ -16,7 +16,7 @@ from skmtl.inputs.forms import named_columns, own_targets, require_same_tasks
 from skmtl.inputs.kinds import decide_kinds, encode
 from skmtl.inputs.observed import Observed, observed_array, observed_long, observed_matrix
 from skmtl.inputs.weights import drop_unobserved
-from skmtl.target_columns import as_column
+from skmtl.target_columns import as_column, beyond_floats
 from skmtl.targets import TaskTargets, is_named, take_rows
 from skmtl.tasks import Task
 
@@ -88,7 +88,7 @@ class TaskTable:
         if not any(one.any() for one in hidden):
             return X, y
         if self.form == "named":
-            return X, TaskTargets(
+            return X, y.remembering(
                 {name: _with_gaps(y[name], one) for name, one in zip(self.names, hidden, strict=True)}
             )
         columns = [_with_gaps(column, one) for column, one in zip(np.reshape(y, (len(rows), -1)).T, hidden)]
@@ -99,7 +99,7 @@ class TaskTable:
         name = self.tasks[t].name
         X, y = self.part(rows)
         if self.form == "named":
-            return X, TaskTargets({name: y[name]})
+            return X, y.remembering({name: y[name]})
         return X, (y[:, [t]] if self.form == "array" and np.ndim(y) == 2 else y)
 
 
@@ -172,7 +172,7 @@ def _with_gaps(column: Any, hidden: NDArray) -> Any:
         return column.mask(hidden)
     if column.dtype.kind == "f":
         return np.where(hidden, np.nan, column)
-    if column.dtype.kind in "iu":
+    if column.dtype.kind in "iu" and not beyond_floats(column):
         return np.where(hidden, np.nan, column.astype(np.float64))
     gapped = column.astype(object)
     gapped[hidden] = None
