@@ -11,6 +11,7 @@ from skmtl import LowRankClassifierCV, LowRankRegressor, LowRankRegressorCV, sta
 from skmtl.datasets import make_multitask
 from skmtl.estimators import cross_validated
 from skmtl.tuning import marginal_likelihood
+from skmtl.tuning.guard import posterior_means
 
 FEW = {"n_components": 3, "alpha": [1.0, 0.5, 0.25], "alpha_common": None, "alpha_own": None, "factor_prior": "ridge"}
 
@@ -151,6 +152,72 @@ def test_rounds_by_held_out_losses_name_the_tasks_that_were_found(monkeypatch):
     assert np.isfinite(model.alpha_)
     assert model.guarded_ == ["task_0", "task_1", "task_2"]
     assert [names[0] for names in calls] == ["task_0", "task_1", "task_2"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_extreme_gain_says_nothing_about_the_other_tasks(seed):
+    rng = np.random.default_rng(seed)
+    gains = rng.normal(0.03, 0.015, 60)
+    estimates, errors = np.append(gains + rng.normal(0, 0.01, 60), 20.0), np.append(np.full(60, 0.01), 7.0)
+    found = posterior_means(estimates, errors)[:60]
+    assert np.sum(found < 0) <= 2  # by the normal distribution they come from, half a task
+    # The posterior mean where the distribution is known: they are as near to that as without the extreme one.
+    known = (estimates[:60] / 0.01**2 + 0.03 / 0.015**2) / (1 / 0.01**2 + 1 / 0.015**2)
+    assert_allclose(found, known, atol=0.012)
+    assert_allclose(found, posterior_means(estimates[:60], errors[:60]), atol=0.003)
+
+
+def test_shrunken_gains_have_no_unit_and_lie_between_the_estimates():
+    rng = np.random.default_rng(0)
+    estimates, errors = rng.normal(size=40), rng.uniform(0.1, 3.0, 40)
+    found = posterior_means(estimates, errors)
+    assert_allclose(posterior_means(1e-9 * estimates, 1e-9 * errors), 1e-9 * found)
+    assert_allclose(posterior_means(-estimates, errors), -found, atol=1e-6)
+    assert estimates.min() <= found.min()
+    assert found.max() <= estimates.max()
+    assert_allclose(posterior_means(np.array([1.0, 2.0]), np.array([1e-3, 1e-3])), [1.0, 2.0], atol=1e-2)
+
+
+@pytest.mark.parametrize("n_guarded", [3, 4])
+def test_more_than_half_of_the_tasks_set_apart_is_said(monkeypatch, n_guarded):
+    X, y = make_multitask(60, 5, 6, n_components=1, kinds="binary", random_state=0)
+    rounds = iter([np.arange(n_guarded)])
+    monkeypatch.setattr(cross_validated, "harmed_tasks", lambda *_: next(rounds, np.empty(0, dtype=int)))
+    options = {"n_components": 1, "alpha": [0.1, np.inf], "alpha_common": None, "alpha_own": [None, 0.5]}
+    model = LowRankClassifierCV(**options, factor_prior="ridge", cv=3)
+    if n_guarded == 3:
+        model.fit(X, y)
+    else:
+        with pytest.warns(UserWarning, match="4 of 6 tasks, more than half, are set apart by the guard"):
+            model.fit(X, y)
+    assert len(model.guarded_) == n_guarded
+    # Those set apart have the independent model, and basis and factors predict the others.
+    alone = LowRankClassifierCV(alpha=np.inf, alpha_common=None, alpha_own=0.5, cv=3, guard=False).fit(X, y)
+    for name in y:
+        shared = model.basis_ @ model.factors_[name]
+        own = model.own_[name]
+        assert_allclose(model.coef_[name].ravel(), (shared + own).ravel(), atol=1e-10)
+        if name in model.guarded_:
+            assert_allclose(model.coef_[name], alone.coef_[name], atol=1e-3)
+        else:
+            assert not own.any()
+
+
+def test_tasks_learn_from_those_set_apart_where_that_is_better(monkeypatch):
+    # Five tasks with labels in plenty do without the others; the sixth has few and needs them.
+    rng = np.random.RandomState(0)
+    coef = rng.randn(8)
+    X = {f"t{i}": rng.randn(n, 8) for i, n in enumerate([200] * 5 + [20])}
+    y = {name: rows @ coef + 2 * rng.randn(len(rows)) > 0 for name, rows in X.items()}
+    rounds = iter([np.arange(5)])
+    monkeypatch.setattr(cross_validated, "harmed_tasks", lambda *_: next(rounds, np.empty(0, dtype=int)))
+    options = {"n_components": 1, "alpha": [0.1, np.inf], "alpha_common": None, "alpha_own": [None, 0.5]}
+    model = LowRankClassifierCV(**options, factor_prior="ridge", cv=3)
+    with pytest.warns(UserWarning, match="5 of 6 tasks"):
+        model.fit(X, y)
+    assert model.guarded_ == [f"t{i}" for i in range(5)]
+    direction = model.coef_["t5"].ravel()
+    assert direction @ coef > 0.95 * np.linalg.norm(direction) * np.linalg.norm(coef)
 
 
 @pytest.mark.slow

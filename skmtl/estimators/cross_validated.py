@@ -122,7 +122,17 @@ or (where X is one) a dict, default=None
             found["n_components_"] = 0
         if len(guarded):
             progress.stage(f"guard: models of their own for {listed(found['guarded_'])}")
-        solution = self._refit(data, given.start, final, guarded, alone_with, report) if self.refit else None
+        joined = np.setdiff1d(np.arange(len(data.tasks)), guarded)
+        if len(guarded) > len(joined):
+            warnings.warn(
+                f"{len(guarded)} of {len(data.tasks)} tasks, more than half, are set apart by the guard (guarded_): "
+                "their own labels predict them better than the joint model does. transfer_report says by how much; "
+                "guard=False learns them jointly all the same.",
+                stacklevel=4,
+            )
+            if self._teach(evaluation, chosen, guarded, given_splits, scales.target, options):
+                joined = np.arange(len(data.tasks))
+        solution = self._refit(data, given.start, final, joined, guarded, alone_with, report) if self.refit else None
         return solution, found
 
     def _search(
@@ -278,22 +288,49 @@ or (where X is one) a dict, default=None
                 break
         return guarded
 
+    def _teach(
+        self,
+        evaluation: Evaluation,
+        chosen: Candidate,
+        guarded: NDArray,
+        splits: Splits,
+        scales: NDArray,
+        options: FitOptions,
+    ) -> bool:
+        """Whether the joint model of the other tasks learns from those set apart, too.
+
+        A few tasks that do not belong would bend it. But where most are set apart because they have labels enough, it
+        is they that the others learn from, unless their held-out losses are clearly lower without them.
+        """
+        whole = evaluation.data
+        others = np.setdiff1d(np.arange(len(whole.tasks)), guarded)
+        data = whole.take(np.arange(whole.n_rows), others)
+        without = Evaluation(data, make_folds(data, data_splits(splits, data)[1], scales[others], options))
+        as_strong = _of_some(chosen, data, whole)
+        without([as_strong])
+        taught = _fold_means(evaluation.outcomes[chosen].task_scores[:, others])
+        apart = _fold_means(without.outcomes[as_strong].task_scores)
+        if len(taught) != len(apart):
+            return bool(taught.mean() >= apart.mean())
+        lost = apart - taught
+        return len(lost) < 2 or bool(lost.mean() <= lost.std(ddof=1) / np.sqrt(len(lost)))
+
     def _refit(
         self,
         data: TaskData,
         start: Solution | None,
         chosen: Candidate,
+        joined: NDArray,
         guarded: NDArray,
         alone: Candidate | None,
         report: Any,
     ) -> Solution:
         if not len(guarded) or alone is None:
             return self._solve_at(data, report, start, **chosen.as_dict())
-        others = np.setdiff1d(np.arange(len(data.tasks)), guarded)
-        belonging, apart = (data.take(np.arange(data.n_rows), tasks) for tasks in (others, guarded))
+        belonging, apart = (data.take(np.arange(data.n_rows), tasks) for tasks in (joined, guarded))
         joint = self._solve_at(belonging, report, start, **_of_some(chosen, belonging, data).as_dict())
         independent = self._solve_at(apart, None, start, **_of_some(alone, apart, data).as_dict())
-        return merge_solutions(data.tasks, [(others, joint), (guarded, independent)])
+        return merge_solutions(data.tasks, [(joined, joint), (guarded, independent)])
 
     def _fold_scorer(self, data: TaskData, given: Given, tests: list[NDArray]) -> Scorer:
         """`scoring` as a function of a fold and its solution, on the rows as they were handed over."""
@@ -336,6 +373,13 @@ def _of_some(candidate: Candidate, some: TaskData, everything: TaskData) -> Cand
     ratio = everything.weight_per_task / some.weight_per_task
     strengths = {name: getattr(candidate, name) for name in ("alpha", "alpha_common", "alpha_own")}
     return replace(candidate, **{name: a * ratio for name, a in strengths.items() if a is not None})
+
+
+def _fold_means(task_scores: NDArray) -> NDArray:
+    """Means over the tasks (n_folds, n_tasks) that a fold judges, of folds that judge any."""
+    judged = ~np.isnan(task_scores)
+    any_of = judged.any(axis=1)
+    return np.where(judged, task_scores, 0.0).sum(axis=1)[any_of] / judged.sum(axis=1)[any_of]
 
 
 def _shares_nothing(candidate: Candidate) -> bool:

@@ -1,4 +1,4 @@
-"""Solutions of disjoint sets of tasks as one, in the order of all tasks."""
+"""Solutions of sets of tasks as one, in the order of all tasks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def merge_solutions(tasks: Sequence[Task], parts: Sequence[tuple[NDArray, Soluti
         All of them.
     parts : sequence of (positions, Solution)
         Positions in `tasks` of the tasks of each solution. Basis, common part, objective and certificate are
-        those of the first; what the others' tasks have is own part throughout. Tasks of no solution get zeros.
+        those of the first; what the others' tasks have is own part throughout. A task of several is that of the last.
+        Tasks of no solution get zeros.
     """
     widths = np.array([task.n_outputs for task in tasks])
     offsets = np.concatenate([[0], np.cumsum(widths)])
@@ -40,7 +41,7 @@ def merge_solutions(tasks: Sequence[Task], parts: Sequence[tuple[NDArray, Soluti
             if own is not None and solution.own is not None:
                 own[:, outputs] = solution.own
         elif own is not None:
-            own[:, outputs] = solution.coef
+            factors[:, outputs], own[:, outputs] = 0.0, solution.coef
             if first.common is not None:
                 # Own parts stand beside the common one, which single outputs have.
                 own[:, outputs] -= first.common[:, np.newaxis] * (np.repeat(widths[positions], widths[positions]) == 1)
@@ -58,14 +59,14 @@ def merge_solutions(tasks: Sequence[Task], parts: Sequence[tuple[NDArray, Soluti
 
 
 def merge_spread(parts: Sequence[tuple[NDArray, Solution]]) -> MergedSpread | None:
-    """Spread of all tasks from that of disjoint sets of them; None where a part has none."""
+    """Spread of all tasks from that of sets of them; None where a part has none."""
     if any(solution.spread is None for _, solution in parts):
         return None
     return MergedSpread(tuple((np.asarray(positions), solution) for positions, solution in parts))
 
 
 def merge_noise(n_tasks: int, parts: Sequence[tuple[NDArray, Noise | None]]) -> Noise | None:
-    """Noise of all tasks from that of disjoint sets of them; None where no part has any."""
+    """Noise of all tasks from that of sets of them; None where no part has any."""
     known = [(positions, noise) for positions, noise in parts if noise is not None]
     if not known:
         return None

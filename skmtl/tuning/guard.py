@@ -9,8 +9,10 @@ from skmtl.tuning.candidates import Candidate
 from skmtl.tuning.evaluation import Evaluation
 from skmtl.tuning.folds import Fold
 
-#: Points of the distribution of true differences, and rounds of its estimation.
-_N_POINTS = 60
+#: Points of the distribution of true differences: beside every estimate, in its errors; and the most of them.
+_BESIDE = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+_MAX_POINTS = 300
+#: Rounds of its estimation.
 _MAX_ROUNDS = 300
 #: What the rows of a fold explain of the variance of a difference, times this: models from overlapping training sets
 #: err together. (The full correction of Nadeau & Bengio, 2.25 for five folds, would let most harm pass.)
@@ -38,15 +40,27 @@ def harmed_tasks(evaluation: Evaluation, joint: Candidate, alone: Candidate) -> 
     n_rows, gain, variance = n_rows[known], gain[known], variance[known]
     # A task whose few rows happen to agree is not certain.
     error = np.sqrt(0.5 * _INFLATION * (variance + np.median(variance)) / n_rows)
-    return known[_posterior_means(gain, error) < 0] if error.min() > 0 else known[gain < 0]
+    return known[posterior_means(gain, error) < 0] if error.min() > 0 else known[gain < 0]
 
 
-def _posterior_means(estimates: NDArray, errors: NDArray) -> NDArray:
-    """Means of the true values given all estimates, under the most likely distribution of true values."""
-    points = np.linspace(estimates.min(), estimates.max(), _N_POINTS)
+def posterior_means(estimates: NDArray, errors: NDArray) -> NDArray:
+    """Means of the true values given all estimates, under the most likely distribution of true values.
+
+    Its points are where the estimates are, at the distances of their errors: a few estimates of another size, as of a
+    task with a handful of rows, leave the others as they would be without them.
+
+    Parameters
+    ----------
+    estimates, errors : ndarray of shape (n,)
+        Errors are positive.
+    """
+    beside = estimates[:, np.newaxis] + _BESIDE * errors[:, np.newaxis]
+    points = np.unique(np.clip(beside, estimates.min(), estimates.max()))
+    if len(points) > _MAX_POINTS:
+        points = points[np.linspace(0, len(points) - 1, _MAX_POINTS).round().astype(int)]
     z = (estimates[:, np.newaxis] - points) / errors[:, np.newaxis]
     likelihood = np.exp(-0.5 * (z**2 - np.min(z**2, axis=1, keepdims=True)))
-    mixture = np.full(_N_POINTS, 1.0 / _N_POINTS)
+    mixture = np.full(len(points), 1.0 / len(points))
     for _ in range(_MAX_ROUNDS):
         posterior = likelihood * mixture
         posterior /= posterior.sum(axis=1, keepdims=True)
