@@ -8,6 +8,9 @@ from skmtl.estimators import (
     LowRankMultiTaskCV,
     LowRankRegressor,
     LowRankRegressorCV,
+    SharedLayerClassifier,
+    SharedLayerMultiTask,
+    SharedLayerRegressor,
 )
 from skmtl.importances import feature_importances
 from skmtl.model_selection import TaskKFold, stack_tasks
@@ -32,6 +35,9 @@ __all__ = [
     "LowRankRegressorCV",
     "MultiTaskScorer",
     "PathDisplay",
+    "SharedLayerClassifier",
+    "SharedLayerMultiTask",
+    "SharedLayerRegressor",
     "TaskKFold",
     "TaskScorer",
     "TaskTargets",

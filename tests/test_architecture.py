@@ -38,6 +38,7 @@ FLOOR = {
     "importances": 2,
     "solvers": 3,
     "tuning": 4,
+    "shared_layer": 4,
     "model_selection": 3,
     "estimators": 4,
     "transfer": 4,

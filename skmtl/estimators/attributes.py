@@ -21,24 +21,19 @@ def fitted_attributes(solution: Solution, tasks: tuple[Task, ...], form: Form) -
     """{name: value} of everything that a fit or `add_tasks` leaves on the estimator, its X aside."""
     # One contiguous row per output: the views below then are what a linear model would hold.
     rows = np.ascontiguousarray(solution.coef.T)
-    offsets = np.cumsum([0, *(task.n_outputs for task in tasks)]).tolist()
-    outputs = [slice(start, stop) for start, stop in pairwise(offsets)]
-    classes = {task.name: task.classes for task in tasks if task.classes is not None}
+    outputs = output_slices(tasks)
     names = [task.name for task in tasks]
     convergence = solution.convergence
     fitted = {
         "tasks_": names,
         "basis_": solution.basis,
-        "factors_": _by_task(names, outputs, solution.factors),
+        "factors_": by_task(names, outputs, solution.factors),
         **_prior(solution),
         "feature_scale_": solution.feature_scale,
         "common_": solution.common,
-        "own_": None if solution.own is None else _by_task(names, outputs, solution.own),
+        "own_": None if solution.own is None else by_task(names, outputs, solution.own),
         "coef_": _public(tasks, form, [_coef(task, rows[o]) for task, o in zip(tasks, outputs)]),
-        "intercept_": _public(
-            tasks, form, [_intercept(task, solution.intercept[o]) for task, o in zip(tasks, outputs)]
-        ),
-        "classes_by_task_": classes,
+        "intercept_": public_intercepts(solution.intercept, tasks, form),
         "target_scale_": dict(zip(names, solution.target_scale.tolist())),
         "rank_": solution.rank,
         "objective_": solution.objective,
@@ -54,11 +49,24 @@ def fitted_attributes(solution: Solution, tasks: tuple[Task, ...], form: Form) -
     if solution.noise is not None:
         deviations = solution.noise.deviations.tolist()
         fitted["noise_scale_"] = {task.name: s for task, s in zip(tasks, deviations) if task.kind == "regression"}
+    return fitted | class_attributes(tasks, form)
+
+
+def class_attributes(tasks: tuple[Task, ...], form: Form) -> dict[str, Any]:
+    """`classes_by_task_`, and `classes_` where there is one."""
+    classes = {task.name: task.classes for task in tasks if task.classes is not None}
+    found: dict[str, Any] = {"classes_by_task_": classes}
     if classes and form.long:
-        fitted["classes_"] = union_classes(tasks)
+        found["classes_"] = union_classes(tasks)
     elif classes and not form.named:
-        fitted["classes_"] = next(iter(classes.values())) if form.flat else list(classes.values())
-    return fitted
+        found["classes_"] = next(iter(classes.values())) if form.flat else list(classes.values())
+    return found
+
+
+def output_slices(tasks: tuple[Task, ...]) -> list[slice]:
+    """Every task's output columns."""
+    offsets = np.cumsum([0, *(task.n_outputs for task in tasks)]).tolist()
+    return [slice(start, stop) for start, stop in pairwise(offsets)]
 
 
 def _prior(solution: Solution) -> dict[str, NDArray | None]:
@@ -71,7 +79,7 @@ def _prior(solution: Solution) -> dict[str, NDArray | None]:
     return {"factor_mean_": mean, "factor_covariance_": covariance}
 
 
-def _by_task(names: list[Hashable], outputs: list[slice], columns: NDArray) -> dict[Hashable, NDArray]:
+def by_task(names: list[Hashable], outputs: list[slice], columns: NDArray) -> dict[Hashable, NDArray]:
     return {name: columns[:, own] for name, own in zip(names, outputs)}
 
 
@@ -82,6 +90,11 @@ def _coef(task: Task, rows: NDArray) -> NDArray:
 
 def _intercept(task: Task, intercept: NDArray) -> float | NDArray:
     return float(intercept[0]) if task.classes is None else intercept
+
+
+def public_intercepts(intercept: NDArray, tasks: tuple[Task, ...], form: Form) -> Any:
+    """Intercepts (n_outputs,) in the form of the fit."""
+    return _public(tasks, form, [_intercept(task, intercept[o]) for task, o in zip(tasks, output_slices(tasks))])
 
 
 def _public(tasks: tuple[Task, ...], form: Form, values: list) -> Any:

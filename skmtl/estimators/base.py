@@ -1,11 +1,11 @@
-"""What every joint linear model can do: fit, answer in the form of the fit, score, split, learn new tasks."""
+"""What every joint model can do: fit, answer in the form of the fit, score, split, learn new tasks."""
 
 from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from skmtl.predictors import make_predictors
 from skmtl.scoring import mean_score, score_task
 from skmtl.solvers import Solution
 from skmtl.task_scores import score_tasks
-from skmtl.tasks import TaskData
+from skmtl.tasks import Task, TaskData
 
 
 def _has_probabilities(estimator: Any) -> bool:
@@ -66,6 +66,10 @@ class Given:
         What the features are divided by before they are fitted.
     start : Solution or None
         Where a fit begins, in the features that are fitted.
+    features : dict
+        The fitted attributes that describe X.
+    is_beaten : callable or None
+        Asked, after a search, whether something else answers better than what it found: then nothing is fitted.
     """
 
     X: Any
@@ -74,17 +78,21 @@ class Given:
     form: Form
     units: NDArray | None = None
     start: Solution | None = None
+    features: dict[str, Any] = field(default_factory=dict)
+    is_beaten: Callable[[Any], bool] | None = None
 
 
 def _is_fitted_name(name: str) -> bool:
     return name in ("_solution", "_tasks", "_form") or (name.endswith("_") and not name.startswith("_"))
 
 
-class JointLinearModel(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+class JointModel(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """Mixin for estimators whose tasks share one `Solution`.
 
     A subclass says which targets it accepts (`_rules`), how `TaskData` becomes a `Solution` (`_solve`), and how
-    new tasks do beside it (`_solve_new`).
+    new tasks do beside it (`_solve_new`). Where its solution is of another kind, which has `raw`, `common_raw`,
+    `scores` and `convergence` too, also what is public of it (`_attributes`), its parts (`split`) and how it grows
+    (`_joined`).
     """
 
     def _rules(self) -> TargetRules:
@@ -93,11 +101,11 @@ class JointLinearModel(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tr
     def _check_parameters(self) -> None:
         check_parameters(self)
 
-    def _solve(self, data: TaskData, given: Given, report: Any) -> tuple[Solution | None, dict[str, Any]]:
+    def _solve(self, data: TaskData, given: Given, report: Any) -> tuple[Any, dict[str, Any]]:
         """The joint model, None if none is wanted, and further fitted attributes."""
         raise NotImplementedError
 
-    def _solve_new(self, data: TaskData) -> Solution:
+    def _solve_new(self, data: TaskData) -> Any:
         raise NotImplementedError
 
     @with_callbacks
@@ -146,16 +154,25 @@ or (where X is one) a dict, default=None
             task_weight=self.task_weight,
         )
         progress = FitProgress(self, X, y)
-        solution, fitted = self._solve(data, Given(X, y, groups, form), progress.report)
-        fitted |= _learned_from_features(reader)
+        features = _learned_from_features(reader)
+        solution, fitted = self._solve(data, Given(X, y, groups, form, features=features), progress.report)
+        fitted |= features
         if solution is not None:
-            fitted |= fitted_attributes(solution, data.tasks, form)
+            fitted |= self._attributes(solution, data.tasks, form)
         self._learn(fitted)
         progress.finish(X, y, fitted)
         convergence = None if solution is None else solution.convergence
         if convergence is not None and not convergence.converged:
             warnings.warn(convergence.reason, ConvergenceWarning, stacklevel=4)
         return self
+
+    def _attributes(self, solution: Any, tasks: tuple[Task, ...], form: Form) -> dict[str, Any]:
+        """Everything public that a solution says."""
+        return fitted_attributes(solution, tasks, form)
+
+    def _joined(self, new: Any) -> Any:
+        """The solution with that of new tasks beside it."""
+        return join_solutions(self._solution, new)
 
     def _start(self, data: TaskData) -> Solution | None:
         """The earlier solution under `warm_start`, as long as it has as many features."""
@@ -184,14 +201,15 @@ or (where X is one) a dict, default=None
 
     @property
     def _n_features_out(self) -> int:
-        return self.basis_.shape[1]
+        return self._solution.n_scores
 
     def _query(self, X: Any, unseen: bool) -> Query:
         check_is_fitted(self)
         return self._form.query(self, X, tuple(self.tasks_), unseen)
 
     def _raw(self, X: Any) -> tuple[Query, Parts]:
-        query = self._query(X, getattr(self, "common_", None) is not None)
+        check_is_fitted(self)
+        query = self._query(X, self._solution.has_common)
         return query, linear_predictors(query, self._tasks, self._solution)
 
     def predict(self, X: Any) -> Any:
@@ -308,7 +326,7 @@ ndarray
         if is_dict_of_tables(X):
             raise ValueError("transform takes one table X; transform the tables of a dict one by one.")
         query = self._query(X, unseen=True)
-        Z = np.asarray(query.X @ self.basis_)
+        Z = self._solution.scores(query.X)
         if query.order is None:
             return Z
         in_place = np.empty_like(Z)
@@ -324,11 +342,15 @@ ndarray
             They take X without the column of task labels.
         """
         check_is_fitted(self)
+        return make_predictors(self._tasks, self._solution.coef, self._solution.intercept, self._names_of_features())
+
+    def _names_of_features(self) -> NDArray | None:
+        """Names of the columns of X without that of the task labels, where they have any."""
         names = getattr(self, "feature_names_in_", None)
-        if names is not None and self._form.long:
-            by_name = names == self.task_col
-            names = names[~by_name] if by_name.any() else np.delete(names, self.task_col)
-        return make_predictors(self._tasks, self._solution.coef, self._solution.intercept, names)
+        if names is None or not self._form.long:
+            return names
+        by_name = names == self.task_col
+        return names[~by_name] if by_name.any() else np.delete(names, self.task_col)
 
     def add_tasks(self, X: Any, y: Any, sample_weight: Any = None, *, kinds: Any = None) -> Any:
         """Learn new tasks from few labels: the basis and the common part stay, only new factors are fitted.
@@ -363,7 +385,6 @@ ndarray
             reset=False,
         )
         tasks, form = join_tasks(self._tasks, self._form, data.tasks, form)
-        new = self._solve_new(data)
-        solution = join_solutions(self._solution, new)
-        self._learn(_learned_from_features(self) | fitted_attributes(solution, tasks, form))
+        solution = self._joined(self._solve_new(data))
+        self._learn(_learned_from_features(self) | self._attributes(solution, tasks, form))
         return self

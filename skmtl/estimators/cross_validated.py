@@ -96,6 +96,8 @@ or (where X is one) a dict, default=None
         given_splits = user_splits(self, given, data)
         progress = SearchProgress(self)
         evaluation, scales, options = self._search(data, given, given_splits, progress)
+        if given.is_beaten is not None and given.is_beaten(evaluation):
+            return None, {}
         chosen = choose(evaluation, self.one_standard_error)
         final = self._on_all_rows(chosen, evaluation.training_share)
         if self.scoring is not None or evaluation.mean(chosen) < -_NEGLIGIBLE_LOSS:

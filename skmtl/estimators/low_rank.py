@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from skmtl.estimators.base import Given, JointLinearModel
+from skmtl.estimators.base import Given, JointModel
 from skmtl.estimators.parameters import TUNED
 from skmtl.matrix import column_deviations
 from skmtl.solvers import (
@@ -35,7 +35,7 @@ def _could_say_something(data: TaskData, solution: Solution) -> bool:
     return solution.objective > 0.0 and bool(column_deviations(data.X, data.row_weights).any())
 
 
-class LowRankModel(JointLinearModel):
+class LowRankModel(JointModel):
     """A joint linear model found by the alternating solver, with the parameters of the constructor."""
 
     if TYPE_CHECKING:

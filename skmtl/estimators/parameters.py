@@ -83,6 +83,32 @@ def check_tuned_parameters(estimator: Any) -> None:
     check_parameters(estimator, but=TUNED)
 
 
+#: Of the estimators with a shared hidden layer: {parameter: (test, what is allowed)}.
+_LAYER_RULES: dict[str, _Rule] = {
+    "n_hidden": (lambda v: _is_auto(v) or _is_integer(v, 0), "'auto', or an integer >= 0 (0: the linear model)"),
+    "n_linear": (lambda v: _is_integer(v, 0), "an integer >= 0"),
+    "alpha": (lambda v: _is_auto(v) or _is_positive(v), "'auto', or a finite number > 0"),
+    "alpha_common": (
+        lambda v: v is None or _is_auto(v) or _is_positive(v),
+        "'auto', a finite number > 0, or None (heads have no common mean)",
+    ),
+}
+
+
+def _is_auto(value: Any) -> bool:
+    return isinstance(value, str) and value == "auto"
+
+
+def check_shared_layer_parameters(estimator: Any) -> None:
+    """As `check_parameters`, for the estimators with a shared hidden layer."""
+    name = type(estimator).__name__
+    for parameter, (is_allowed, allowed) in _LAYER_RULES.items():
+        value = getattr(estimator, parameter)
+        if not is_allowed(value):
+            raise ValueError(f"The parameter {parameter!r} of {name} must be {allowed}; got {value!r}.")
+    check_parameters(estimator, but=tuple(_LAYER_RULES))
+
+
 def check_parameters(estimator: Any, but: tuple[str, ...] = ()) -> None:
     """ValueError that names the first parameter of `estimator` with a value that is not allowed."""
     for name, value in estimator.get_params(deep=False).items():

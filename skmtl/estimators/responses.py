@@ -16,8 +16,8 @@ from skmtl.tasks import Task
 Parts = dict[int, NDArray]
 
 
-def linear_predictors(query: Query, tasks: tuple[Task, ...], solution: Solution) -> Parts:
-    """``raw = X @ coef + intercept`` of every task asked, each of shape (n_rows, n_outputs).
+def linear_predictors(query: Query, tasks: tuple[Task, ...], solution: Any) -> Parts:
+    """The linear predictor of every task asked, each of shape (n_rows, n_outputs).
 
     Raises
     ------
@@ -27,7 +27,7 @@ def linear_predictors(query: Query, tasks: tuple[Task, ...], solution: Solution)
     # Plain ints: slicing by NumPy's is several times slower, and there may be thousands of tasks.
     offsets = np.cumsum([0, *(task.n_outputs for task in tasks)]).tolist()
     if query.tasks is None:
-        raw = _raw(query.X, solution.coef, solution.intercept)
+        raw = solution.raw(query.X, slice(None))
         return {t: raw[:, offsets[t] : offsets[t + 1]] for t in range(len(tasks))}
     assert query.bounds is not None
     bounds = query.bounds.tolist()
@@ -37,8 +37,7 @@ def linear_predictors(query: Query, tasks: tuple[Task, ...], solution: Solution)
         if t < 0:
             parts[t] = _common_raw(X, tasks, solution)
         else:
-            outputs = slice(offsets[t], offsets[t + 1])
-            parts[t] = _raw(X, solution.coef[:, outputs], solution.intercept[outputs])
+            parts[t] = solution.raw(X, slice(offsets[t], offsets[t + 1]))
     return parts
 
 
@@ -70,14 +69,8 @@ def decisions(raw: Parts, tasks: tuple[Task, ...]) -> Parts:
     return {t: part if part.shape[1] > 1 else part[:, 0] for t, part in raw.items() if tasks[t].classes is not None}
 
 
-def _raw(X: Any, coef: NDArray, intercept: NDArray) -> NDArray:
-    raw = X @ coef
-    raw += intercept
-    return raw
-
-
-def _common_raw(X: Any, tasks: tuple[Task, ...], solution: Solution) -> NDArray:
-    """What the common part and the mean intercept say, shape (n_rows, 1)."""
+def _common_raw(X: Any, tasks: tuple[Task, ...], solution: Any) -> NDArray:
+    """What the solution says of a task that it was not fitted on, shape (n_rows, 1)."""
     first = tasks[0]
     alike = all(task.kind == first.kind and _same_classes(task, first) for task in tasks)
     if not alike or first.n_outputs > 1:
@@ -85,8 +78,7 @@ def _common_raw(X: Any, tasks: tuple[Task, ...], solution: Solution) -> NDArray:
             "X holds a task that fit did not see. The common part can answer for it only if all fitted tasks "
             "are of one kind: numbers, or the same two classes."
         )
-    assert solution.common is not None
-    return (X @ solution.common + solution.intercept.mean())[:, np.newaxis]
+    return solution.common_raw(X)
 
 
 def _same_classes(task: Task, other: Task) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from skmtl.estimators.base import JointLinearModel
+from skmtl.estimators.base import JointModel
 from skmtl.estimators.responses import deviations, predictions
 
 
-class SpreadMixin(JointLinearModel):
+class SpreadMixin(JointModel):
     """``predict(X, return_std=True)`` for joint linear models with the parameter `loss`."""
 
     if TYPE_CHECKING:

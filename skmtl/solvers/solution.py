@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,6 +131,29 @@ class Solution:
         if self.feature_unit is None:
             return self.feature_scale
         return (1.0 if self.feature_scale is None else self.feature_scale) / self.feature_unit
+
+    @property
+    def has_common(self) -> bool:
+        """Whether a task that was not in fit has an answer: the common part."""
+        return self.common is not None
+
+    @property
+    def n_scores(self) -> int:
+        return self.basis.shape[1]
+
+    def scores(self, X: Any) -> NDArray:
+        """The representation ``X @ basis``, (n_rows, n_components)."""
+        return np.asarray(X @ self.basis)
+
+    def raw(self, X: Any, outputs: slice) -> NDArray:
+        """Linear predictors of some outputs, (n_rows, n_outputs)."""
+        raw = X @ self.coef[:, outputs]
+        raw += self.intercept[outputs]
+        return raw
+
+    def common_raw(self, X: Any) -> NDArray:
+        """What the common part and the mean intercept say, (n_rows, 1)."""
+        return (X @ self.common + self.intercept.mean())[:, np.newaxis]
 
 
 def with_columns_times(solution: Solution, factors: NDArray) -> Solution:

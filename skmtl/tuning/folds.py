@@ -93,13 +93,36 @@ class HeldOut:
         order = output_order(self.blocks, data)
         self.outputs = [columns[order[block.outputs]] for block in self.blocks]
         self.scales = [scales[block.tasks] for block in self.blocks]
+        self._weight_per_task = data.weight_per_task
 
     def losses(self, solution: Solution) -> list[NDArray]:
         """Loss of every observation, block by block, in the units of the objective."""
+        return self.losses_at(self.raw(solution))
+
+    def raw(self, solution: Solution) -> list[NDArray]:
+        """Linear predictor of every observation, block by block."""
+        return [self._raw(solution, block, outputs) for block, outputs in zip(self.blocks, self.outputs, strict=True)]
+
+    def raw_of_heads(self, scores: NDArray, heads: NDArray) -> list[NDArray]:
+        """As `raw`, from scores (n_rows, p) of the test rows and heads (n_outputs, p) on them."""
+        blocks = zip(self.blocks, self.outputs, strict=True)
+        return [block.observations.raw(scores, heads[outputs]) for block, outputs in blocks]
+
+    def losses_at(self, raw: Sequence[NDArray]) -> list[NDArray]:
+        """As `losses`, at a linear predictor."""
         return [
-            block.loss.evaluate(block.y, self._raw(solution, block, outputs))[0] / block.observations.spread(scale**2)
-            for block, outputs, scale in zip(self.blocks, self.outputs, self.scales, strict=True)
+            block.loss.evaluate(block.y, one)[0] / block.observations.spread(scale**2)
+            for block, one, scale in zip(self.blocks, raw, self.scales, strict=True)
         ]
+
+    def row_sums(self, values: Sequence[NDArray]) -> tuple[NDArray, NDArray]:
+        """Weighted sum of `values` over the observations of every row, and the sum of the weights; (n_rows,) each."""
+        sums, weights = np.zeros(self.X.shape[0]), np.zeros(self.X.shape[0])
+        for block, value in zip(self.blocks, values, strict=True):
+            of_observation = np.broadcast_to(block.weights, block.y.shape)
+            sums += block.observations.row_totals(of_observation * value)
+            weights += block.observations.row_totals(of_observation)
+        return sums * self._weight_per_task, weights * self._weight_per_task
 
     def task_sums(self, values: Sequence[NDArray], n_tasks: int) -> tuple[NDArray, NDArray]:
         """Weighted sum of `values` over the observations of every task, and the sum of the weights."""
@@ -164,8 +187,8 @@ class Fold:
         self._data, self.train_rows, self._options, self._moments = data, train_rows, options, moments
         self._scales, self._test_moments = scales, test_moments
         self.number, self.test_rows = number, test_rows
-        self.tasks = _trainable(data, train_rows)
-        judged = self.tasks[_n_targets(data, test_rows)[self.tasks] > 0]
+        self.tasks = trainable_tasks(data, train_rows)
+        judged = self.tasks[n_targets(data, test_rows)[self.tasks] > 0]
         self._judged = judged
         self.held_out: HeldOut | None = None
         if len(judged):
@@ -183,7 +206,7 @@ class Fold:
     def training_share(self) -> float:
         """Share of the targets of the tasks fitted here that stands in the training part."""
         everything = np.arange(self._data.n_rows)
-        trained, all_targets = (_n_targets(self._data, rows)[self.tasks] for rows in (self.train_rows, everything))
+        trained, all_targets = (n_targets(self._data, rows)[self.tasks] for rows in (self.train_rows, everything))
         return float(trained.sum() / all_targets.sum())
 
     def fit(self, candidate: Candidate) -> Solution:
@@ -386,7 +409,7 @@ def _rank(candidate: Candidate) -> float:
     return _NO_LIMIT if candidate.n_components is None else min(candidate.n_components, _NO_LIMIT)
 
 
-def _n_targets(data: TaskData, rows: NDArray) -> NDArray:
+def n_targets(data: TaskData, rows: NDArray) -> NDArray:
     """Targets of every task among some rows, shape (n_tasks,)."""
     if data.task_of_row is not None:
         return np.bincount(data.task_of_row[rows], minlength=len(data.tasks))
@@ -395,9 +418,9 @@ def _n_targets(data: TaskData, rows: NDArray) -> NDArray:
     return np.count_nonzero(~np.isnan(data.y[rows]), axis=0)
 
 
-def _trainable(data: TaskData, rows: NDArray) -> NDArray:
+def trainable_tasks(data: TaskData, rows: NDArray) -> NDArray:
     """Tasks that have a target, and every one of their classes, among the rows."""
-    enough = _n_targets(data, rows) > 0
+    enough = n_targets(data, rows) > 0
     n_classes = np.array([0 if task.classes is None else len(task.classes) for task in data.tasks])
     for code in range(n_classes.max(initial=0)):
         if data.task_of_row is not None:
