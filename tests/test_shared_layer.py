@@ -1,0 +1,464 @@
+"""The shared hidden layer: its objective and training, what it chooses, and that nothing depends on form or units."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from problems import FORMS, KINDS, crossed, make_data
+from scipy import sparse
+from scipy.optimize import approx_fprime
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import KFold
+from sklearn.preprocessing import StandardScaler
+
+from skmtl import (
+    LowRankClassifierCV,
+    LowRankRegressorCV,
+    SharedLayerClassifier,
+    SharedLayerMultiTask,
+    SharedLayerRegressor,
+    stack_tasks,
+)
+from skmtl.shared_layer.heads import Strengths, newton_heads, raw_predictor, squared_heads
+from skmtl.shared_layer.representation import Layer
+from skmtl.shared_layer.standardised import StandardisedFeatures
+from skmtl.shared_layer.training import JointObjective, SquaredObjective, train
+from skmtl.solvers.build import make_blocks
+
+#: Networks of a moment, where what is chosen is not what a test is about.
+SMALL = {"n_hidden": 6, "n_linear": 2, "alpha": 0.03, "cv": 3}
+
+
+def bent(seed=0, n=150, d=3, noise=0.1):
+    """Three numeric tasks on the same rows that share one bend."""
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(-2, 2, (n, d))
+    units = np.column_stack([np.abs(X[:, 0]), X[:, 1]])
+    Y = units @ rng.normal(size=(2, 3)) + noise * rng.normal(size=(n, 3))
+    return X, Y
+
+
+def any_kind(seed=0, n=150):
+    """One X, and a number, two classes, three classes and a count that share a bend; gaps in all of them."""
+    X, Y = bent(seed, n)
+    rng = np.random.default_rng(seed + 1)
+    raw = 2 * (np.abs(X[:, 0]) - 1) + 0.3 * rng.normal(size=n)
+    y = {
+        "size": 10.0 * raw + 3,
+        "ripe": np.where(raw > 0, "yes", "no").astype(object),
+        "kind": np.array(["a", "b", "c"], dtype=object)[np.digitize(raw, [-0.7, 0.7])],
+        "seeds": rng.poisson(np.exp(np.clip(raw, -3, 2))).astype(float),
+    }
+    y["size"][:20] = np.nan
+    y["ripe"][20:40] = None
+    y["kind"][40:60] = None
+    y["seeds"][60:80] = np.nan
+    return X, y
+
+
+# The objective
+
+
+@pytest.mark.parametrize("alpha_common", [None, 0.05])
+@pytest.mark.parametrize(("kind", "layout"), crossed([*KINDS, "mixed"], FORMS))
+def test_the_gradient_is_that_of_central_differences(kind, layout, alpha_common):
+    data = make_data(kind, layout, n=40, d=4, n_tasks=3 if kind != "mixed" else 5)
+    if alpha_common is not None and (kind == "mixed" or kind == "multiclass"):
+        pytest.skip("a common mean needs one output per task")
+    blocks, _ = make_blocks(data, "std")
+    X = StandardisedFeatures(data.X, data.row_weights)
+    rng = np.random.default_rng(0)
+    layer, strengths = Layer.random(4, 3, 2, rng), Strengths(0.1, alpha_common)
+    objectives = []
+    joint = JointObjective(X, blocks, strengths, layer, (int(data.output_offsets[-1]), layer.n_units + 1))
+    heads = rng.normal(size=joint.parameters.shape)
+    objectives.append((joint, np.concatenate([layer.as_vector(), joint.parameters.vector_of(heads)])))
+    if kind == "regression":
+        objectives.append((SquaredObjective(X, blocks[0], strengths, layer), layer.as_vector()))
+    for objective, vector in objectives:
+        numeric = approx_fprime(vector, lambda v, objective=objective: objective(v)[0], 1e-7)
+        assert_allclose(objective(vector)[1], numeric, rtol=1e-4, atol=3e-6)
+
+
+@pytest.mark.parametrize("layout", FORMS)
+def test_eliminated_heads_are_the_ridge_regression_of_every_task_on_the_scores(layout):
+    data = make_data("regression", layout)
+    (block,), _ = make_blocks(data, None)
+    scores = np.column_stack([np.random.default_rng(0).normal(size=(data.n_rows, 4)), np.ones(data.n_rows)])
+    heads, mean, penalty = squared_heads(block, scores, Strengths(0.2))
+    assert mean is None
+    for t, head in enumerate(heads):
+        if data.task_of_row is None:
+            rows = np.flatnonzero(~np.isnan(data.y[:, t]))
+            y = data.y[rows, t]
+        else:
+            rows = np.flatnonzero(data.task_of_row == t)
+            y = data.y[rows]
+        ridge = Ridge(alpha=0.2 * data.weight_per_task).fit(scores[rows, :-1], y)
+        assert_allclose(head, np.append(ridge.coef_, ridge.intercept_), rtol=1e-8, atol=1e-10)
+    assert penalty == pytest.approx(0.1 * np.sum(heads[:, :-1] ** 2))
+    assert_allclose(newton_heads([block], scores, 0.2), heads, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("layout", FORMS)
+def test_heads_about_a_mean_are_one_ridge_regression_of_all_tasks(layout):
+    """Mean and deviations as the coefficients of one long table: [h, 1] once for all tasks, and once per task."""
+    data = make_data("regression", layout, n_tasks=3)
+    (block,), _ = make_blocks(data, None)
+    scores = np.column_stack([np.random.default_rng(0).normal(size=(data.n_rows, 2)), np.ones(data.n_rows)])
+    strengths = Strengths(0.2, 0.05)
+    heads, mean, _ = squared_heads(block, scores, strengths)
+    table, y = [], []
+    for t in range(3):
+        seen = ~np.isnan(data.y[:, t]) if data.task_of_row is None else data.task_of_row == t
+        y.append(data.y[seen, t] if data.task_of_row is None else data.y[seen])
+        table.append(np.hstack([scores[seen], *(scores[seen] * (s == t) for s in range(3))]))
+    table, y = np.vstack(table), np.concatenate(y)
+    ridge = np.diag([0.05, 0.05, 0.0, *[0.2] * 9])
+    solved = np.linalg.solve(table.T @ table / data.weight_per_task + ridge, table.T @ y / data.weight_per_task)
+    assert_allclose(mean, solved[:3], rtol=1e-6)
+    assert_allclose(heads, solved[:3] + solved[3:].reshape(3, 3), rtol=1e-6)
+
+
+def test_heads_of_classes_are_the_logistic_regression_of_every_task_on_the_scores():
+    data = make_data("binary", "gaps")
+    blocks, _ = make_blocks(data, "std")
+    scores = np.column_stack([np.random.default_rng(0).normal(size=(data.n_rows, 3)), np.ones(data.n_rows)])
+    heads = newton_heads(blocks, scores, 0.2)
+    for t, head in enumerate(heads):
+        rows = np.flatnonzero(~np.isnan(data.y[:, t]))
+        C = 1 / (0.2 * data.weight_per_task)
+        one = LogisticRegression(C=C, tol=1e-10, max_iter=1000).fit(scores[rows, :-1], data.y[rows, t])
+        assert_allclose(head, np.append(one.coef_, one.intercept_), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "mixed"])
+def test_training_never_ends_above_its_start_and_stops_where_it_is_flat(kind):
+    data = make_data(kind, "complete", n=80)
+    blocks, _ = make_blocks(data, "std")
+    X = StandardisedFeatures(data.X, data.row_weights)
+    start, strengths = Layer.random(data.n_features, 5, 2, np.random.default_rng(0)), Strengths(0.05)
+    short = train(X, blocks, start, strengths, max_iter=1, tol=1e-8)
+    long = train(X, blocks, start, strengths, max_iter=3000, tol=1e-8)
+    assert long.objective < short.objective
+    assert long.converged
+    assert not short.converged
+    raw = [raw_predictor(block, long.layer.scores(X), long.heads) for block in blocks]
+    loss = sum(block.loss_and_slope(one)[0] for block, one in zip(blocks, raw))
+    vector = long.layer.as_vector()
+    penalty = 0.025 * (vector @ vector + np.sum(long.heads[:, :-1] ** 2))
+    assert long.objective == pytest.approx(loss + penalty, rel=1e-9)
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_matrix, lambda X: X.astype(np.float32)])
+def test_features_are_standardised_as_by_scikit_learn(make):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(50, 4)) * [1, 1e6, 1e-6, 0] + [0, 1e8, 0, 7]
+    X[rng.uniform(size=X.shape) < 0.3] = 0.0
+    X[:, 3] = 7.0
+    X, weights = make(X), rng.integers(1, 4, 50).astype(float)
+    dense = X.toarray() if sparse.issparse(X) else X
+    ours, columns = StandardisedFeatures(X, weights), rng.normal(size=(4, 2))
+    theirs = StandardScaler().fit(dense.astype(float), sample_weight=weights).transform(dense.astype(float))
+    theirs[:, 3] = 0.0
+    assert_allclose(ours.times(columns), theirs @ columns, rtol=1e-6, atol=1e-6)
+    slopes = rng.normal(size=(50, 2))
+    assert_allclose(ours.transposed_times(slopes), theirs.T @ slopes, rtol=1e-6, atol=1e-5)
+    coef, shift = ours.in_given_features(columns)
+    assert_allclose(dense.astype(float) @ coef + shift, theirs @ columns, rtol=1e-6, atol=1e-6)
+
+
+# What is chosen
+
+
+def test_a_bend_is_found_and_the_linear_model_left_behind():
+    X, Y = bent(n=300)
+    model = SharedLayerRegressor().fit(X[:150], Y[:150])
+    assert model.n_hidden_ == 32
+    assert model.linear_model_ is None
+    error = np.mean((model.predict(X[150:]) - Y[150:]) ** 2)
+    assert error < 0.05 * np.mean((LowRankRegressorCV().fit(X[:150], Y[:150]).predict(X[150:]) - Y[150:]) ** 2)
+    assert error < 2 * 0.1**2  # the noise is 0.1
+    results = model.cv_results_
+    best = results["params"][int(np.argmax(results["mean_test_score"]))]
+    assert (best["alpha"], best["n_hidden"]) == (model.alpha_, 32)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_where_nothing_bends_the_tuned_linear_model_answers(seed):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(80, 4))
+    Y = X @ rng.normal(size=(4, 3)) + rng.normal(size=(80, 3))
+    cv = KFold(4, shuffle=True, random_state=0)
+    model = SharedLayerRegressor(cv=cv).fit(X, Y)
+    linear = LowRankRegressorCV(cv=cv, random_state=0).fit(X, Y)
+    assert model.n_hidden_ == 0
+    assert_array_equal(model.predict(X), linear.predict(X))
+    assert model.linear_model_.best_params_ == linear.best_params_
+    assert [type(part).__name__ for part in model.split().values()] == ["LinearRegression"] * 3
+    assert model.transform(X).shape == (80, model.n_units_)
+
+
+def test_no_rectified_units_is_the_linear_model_and_a_number_of_them_is_kept():
+    X, Y = bent()
+    linear = SharedLayerRegressor(n_hidden=0, cv=3).fit(X, Y)
+    assert_array_equal(linear.predict(X), LowRankRegressorCV(cv=3).fit(X, Y).predict(X))
+    kept = SharedLayerRegressor(**SMALL).fit(X, Y)
+    assert (kept.n_hidden_, kept.n_units_, kept.alpha_) == (6, 3 * 8, 0.03)
+    assert len(kept.cv_results_["params"]) == 1
+
+
+def test_the_model_is_the_mean_of_the_linear_predictors_of_the_networks_of_the_folds():
+    X, y = any_kind()
+    cv = list(KFold(3).split(X))
+    model = SharedLayerMultiTask(**SMALL | {"cv": cv}, kinds={"seeds": "count"}).fit(X, y)
+    one = [
+        SharedLayerMultiTask(**SMALL | {"cv": [split]}, kinds={"seeds": "count"}).fit(X, y).decision_function(X)
+        for split in cv
+    ]
+    # Starts go by the number of the fold, so that only the first of them is the same network.
+    joint = model.decision_function(X)
+    assert model.hidden_coef_.shape == (3, 24)
+    own = model.hidden_coef_[:, :8], model.hidden_intercept_[:8]
+    scores = X @ own[0] + own[1]
+    scores[:, :6] = np.maximum(scores[:, :6], 0)
+    first = 3 * scores @ model.factors_["ripe"][:8, 0]
+    assert_allclose(first - first.mean(), one[0]["ripe"] - one[0]["ripe"].mean(), atol=1e-8)
+    assert joint["kind"].shape == (150, 3)
+
+
+def test_a_common_mean_helps_tasks_of_few_rows_and_answers_for_new_ones():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-2, 2, (400, 2))
+    school = np.repeat(np.arange(40), 10)
+    shift = 0.3 * rng.normal(size=40)
+    y = 5 * (np.abs(X[:, 0]) + shift[school] + 0.3 * rng.normal(size=400))
+    table = np.column_stack([X, school])
+    model = SharedLayerRegressor(task_col=2).fit(table, y)
+    assert model.n_hidden_ == 32
+    assert model.alpha_common_ == pytest.approx(0.1 * model.alpha_)
+    new = np.column_stack([X[:100], np.full(100, 99)])
+    assert np.corrcoef(model.predict(new), np.abs(X[:100, 0]))[0, 1] > 0.97
+    assert np.mean((model.predict(new) - 5 * np.abs(X[:100, 0])) ** 2) < 1.0
+    without = SharedLayerRegressor(task_col=2, alpha_common=None, n_hidden=32, alpha=model.alpha_).fit(table, y)
+    assert model.cv_results_["mean_test_score"].max() > without.cv_results_["mean_test_score"].max()
+    with pytest.raises(ValueError, match="holds the task 99"):
+        without.predict(new)
+
+
+def test_a_common_mean_is_refused_where_tasks_have_none():
+    X, y = any_kind()
+    with pytest.raises(ValueError, match=r"alpha_common=0.1 needs tasks of one kind .* 'kind' has 3 classes"):
+        SharedLayerClassifier(**SMALL | {"alpha_common": 0.1}).fit(X, {"ripe": y["ripe"], "kind": y["kind"]})
+    with pytest.raises(ValueError, match=r"task 'ripe' is binary, task 'size' regression"):
+        SharedLayerMultiTask(**SMALL | {"alpha_common": 0.1}).fit(X, {"ripe": y["ripe"], "size": y["size"]})
+
+
+def test_groups_are_one_observation_each_where_layer_and_linear_model_are_compared():
+    """The same rows fifty times over tell no more than once: as single rows they would."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(24, 2))
+    y = X[:, 0] + 0.25 * np.abs(X[:, 1]) + 0.5 * rng.normal(size=24)
+    many, groups = np.repeat(X, 50, axis=0), np.repeat(np.arange(24), 50)
+    from sklearn.model_selection import GroupKFold
+
+    chosen = SharedLayerRegressor(cv=GroupKFold(3), n_hidden="auto", max_iter=50, tol=1e-3).fit(
+        many, np.repeat(y, 50), groups=groups
+    )
+    assert chosen.n_hidden_ == 0
+
+
+# The same data in every form, unit and order
+
+
+def test_all_forms_of_shared_rows_agree():
+    X, Y = bent()
+    Y = Y.copy()
+    Y[:30, 0] = np.nan
+    cv = list(KFold(3, shuffle=True, random_state=0).split(X))
+    model = SharedLayerRegressor(**SMALL | {"cv": cv})
+    expected = model.fit(X, Y).predict(X)
+    named = {"a": Y[:, 0], "b": Y[:, 1], "c": Y[:, 2]}
+    frame = pd.DataFrame(X, columns=["u", "v", "w"])
+    for features, targets in (
+        (X, named),
+        (frame, pd.DataFrame(named)),
+        (sparse.csr_matrix(X), named),
+        (sparse.csr_array(X), pd.DataFrame(named)),
+    ):
+        answer = copy.copy(model).fit(features, targets).predict(features)
+        assert_allclose(np.column_stack(list(answer.values())), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_own_rows_stacked_targets_and_the_long_form_agree():
+    X, Y = bent()
+    tables = {t: X[50 * t : 50 * t + 50] for t in range(3)}
+    targets = {t: Y[50 * t : 50 * t + 50, t] for t in range(3)}
+    cv = list(KFold(3, shuffle=True, random_state=0).split(X))
+    options = SMALL | {"cv": cv, "alpha_common": 0.01}
+    own = SharedLayerRegressor(**options).fit(tables, targets).predict(tables)
+    stacked, gaps = stack_tasks(tables, targets)
+    by_stack = SharedLayerRegressor(**options).fit(stacked, gaps).predict(stacked)
+    school = np.repeat(np.arange(3), 50)
+    long = np.column_stack([X, school])
+    by_label = SharedLayerRegressor(**options, task_col=3).fit(long, np.concatenate(list(targets.values())))
+    order = np.random.default_rng(0).permutation(150)
+    for t in range(3):
+        assert_allclose(by_stack[t][school == t], own[t], rtol=1e-4, atol=1e-5)
+        assert_allclose(by_label.predict(long)[school == t], own[t], rtol=1e-4, atol=1e-5)
+    assert_allclose(by_label.predict(long[order]), by_label.predict(long)[order], rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["regression", "classes"])
+def test_units_of_columns_and_targets_do_not_matter(kind):
+    X, Y = bent()
+    units, of_target = np.array([1e-4, 1.0, 1e5]), np.array([1e-3, 1.0, 1e6])
+    if kind == "regression":
+        model, y = SharedLayerRegressor(**SMALL), Y
+        one = model.fit(X, Y).predict(X)
+        other = model.fit(X * units + 10 * units, Y * of_target).predict(X * units + 10 * units) / of_target
+    else:
+        model, y = SharedLayerClassifier(**SMALL), (Y > Y.mean(axis=0)).astype(int)
+        one = np.array(model.fit(X, y).predict_proba(X))
+        other = np.array(model.fit(X * units + 10 * units, y).predict_proba(X * units + 10 * units))
+    assert_allclose(other, one, rtol=1e-3, atol=1e-4)
+
+
+def test_the_same_seed_gives_the_same_result_on_any_number_of_threads():
+    X, y = any_kind()
+    fits = [SharedLayerMultiTask(**SMALL, n_jobs=n_jobs, random_state=3).fit(X, y) for n_jobs in (None, 1, 2)]
+    for other in fits[1:]:
+        assert_array_equal(other.hidden_coef_, fits[0].hidden_coef_)
+        assert_array_equal(other.predict(X)["size"], fits[0].predict(X)["size"])
+    another = SharedLayerMultiTask(**SMALL, random_state=4).fit(X, y)
+    assert np.abs(another.hidden_coef_ - fits[0].hidden_coef_).max() > 1e-3
+
+
+def test_a_weight_of_zero_is_a_target_that_is_not_there():
+    X, y = any_kind()
+    cv = list(KFold(3).split(X))
+    weight = {task: np.where(pd.isna(column), 1.0, 1.0) for task, column in y.items()}
+    weight["size"][100:] = 0.0
+    model = SharedLayerMultiTask(**SMALL | {"cv": cv})
+    weighted = model.fit(X, y, weight).predict(X)["size"]
+    less = dict(y, size=np.where(np.arange(150) < 100, y["size"], np.nan))
+    assert_allclose(weighted, model.fit(X, less).predict(X)["size"], rtol=1e-5)
+
+
+# Around the fit
+
+
+def test_transform_is_the_output_of_the_layer_and_has_names():
+    X, Y = bent()
+    model = SharedLayerRegressor(**SMALL).fit(X, Y)
+    hidden = model.transform(X)
+    factors = np.hstack([model.factors_[t] for t in model.tasks_])
+    assert_allclose(hidden @ factors + model.intercept_, model.predict(X), rtol=1e-10)
+    names = model.get_feature_names_out()
+    assert names[0] == "sharedlayerregressor0"
+    frame = model.set_output(transform="pandas").transform(X)
+    assert list(frame.columns) == list(names)
+
+
+def test_add_tasks_leaves_the_layer_and_learns_from_few_labels():
+    X, Y = bent(n=300)
+    rng = np.random.default_rng(5)
+    truth = np.abs(X[:, 0]) - 2 * X[:, 1]
+    model = SharedLayerRegressor(n_hidden=16, alpha=0.01, cv=3).fit(X[:200], {"a": Y[:200, 0], "b": Y[:200, 1]})
+    before = model.predict(X)["a"]
+    few = slice(200, 212)
+    model.add_tasks(X[few], {"new": 100 * (truth[few] + 0.1 * rng.normal(size=12))})
+    assert_array_equal(model.predict(X)["a"], before)
+    error = np.mean((model.predict(X[212:])["new"] / 100 - truth[212:]) ** 2)
+    alone = SharedLayerRegressor(n_hidden=16, alpha=0.01, cv=3).fit(X[few], 100 * truth[few])
+    assert error < 0.2 * np.mean((alone.predict(X[212:]) / 100 - truth[212:]) ** 2)
+    with pytest.raises(ValueError, match="'new' is fitted already"):
+        model.add_tasks(X[few], {"new": truth[few]})
+    assert list(model.split()) == ["a", "b", "new"]
+
+
+@pytest.mark.parametrize("alpha_common", [None, 0.01])
+def test_new_heads_of_all_labels_are_those_of_the_fit(alpha_common):
+    """With the labels of a fitted task handed over again, and one fold that trains on all rows."""
+    X, Y = bent()
+    every = np.arange(150)
+    options = SMALL | {"cv": [(every[:140], every[140:])], "alpha_common": alpha_common, "tol": 1e-9, "max_iter": 2000}
+    two = {"a": Y[:140, 0], "b": Y[:140, 1]}
+    model = SharedLayerRegressor(**options, scale_targets=None).fit(
+        X, {task: np.append(column, np.full(10, column.mean())) for task, column in two.items()}
+    )
+    model.add_tasks(X[:140], {"c": two["a"]})
+    assert_allclose(model.predict(X)["c"], model.predict(X)["a"], rtol=1e-4, atol=1e-5)
+
+
+def test_add_tasks_where_the_linear_model_answers():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3))
+    Y = X @ rng.normal(size=(3, 3)) + 0.1 * rng.normal(size=(60, 3))
+    model = SharedLayerRegressor(n_hidden=0).fit(X, {"a": Y[:, 0], "b": Y[:, 1]})
+    model.add_tasks(X[:20], {"c": Y[:20, 2]})
+    assert model.score_tasks(X, {"c": Y[:, 2]})["c"] > 0.9
+    assert list(model.linear_model_.predict(X)) == ["a", "b", "c"]
+
+
+def test_networks_that_do_not_settle_say_so():
+    X, Y = bent()
+    with pytest.warns(ConvergenceWarning, match="3 of 3 networks stopped at max_iter steps"):
+        model = SharedLayerRegressor(**SMALL, max_iter=2).fit(X, Y)
+    assert not model.convergence_.converged
+    assert model.n_iter_ == 2
+
+
+def test_a_refit_leaves_nothing_of_the_earlier_fit():
+    X, Y = bent()
+    model = SharedLayerClassifier(**SMALL).fit(X, (Y[:, 0] > 0).astype(int))
+    assert hasattr(model, "classes_")
+    model.set_params(n_hidden=0).fit(X, {"a": (Y[:, 0] > 0).astype(int)})
+    assert not hasattr(model, "classes_")
+    assert isinstance(model.linear_model_, LowRankClassifierCV)
+    model.set_params(n_hidden=4).fit(X, {"a": (Y[:, 0] > 0).astype(int)})
+    assert model.linear_model_ is None
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "allowed"),
+    [
+        ("n_hidden", -1, "'auto', or an integer >= 0"),
+        ("n_hidden", "many", "'auto', or an integer >= 0"),
+        ("n_linear", 1.5, "an integer >= 0"),
+        ("alpha", 0.0, "'auto', or a finite number > 0"),
+        ("alpha_common", np.inf, "'auto', a finite number > 0, or None"),
+        ("max_iter", 0, "an integer >= 1"),
+        ("scale_targets", "unit", "'std', 'residual' or None"),
+    ],
+)
+def test_bad_parameters_are_named(parameter, value, allowed):
+    X, Y = bent(n=20)
+    model = SharedLayerRegressor(**{parameter: value})
+    with pytest.raises(ValueError, match=f"The parameter '{parameter}' of SharedLayerRegressor must be {allowed}"):
+        model.fit(X, Y)
+    assert not hasattr(model, "tasks_")
+
+
+def test_a_task_that_no_fold_can_train_is_named():
+    X, y = any_kind()
+    labels = np.array([None] * 150, dtype=object)
+    labels[:3] = ["rare", "common", "common"]
+    with pytest.raises(ValueError, match="Task 'odd' lacks a target, or one of its classes, in the training part"):
+        SharedLayerClassifier(**SMALL | {"cv": [(np.arange(3, 150), np.arange(3))]}).fit(
+            X, {"odd": labels, "ripe": y["ripe"]}
+        )
+
+
+def test_residual_scales_give_a_noisy_task_less_say():
+    X, Y = bent(noise=0.05)
+    noisy = Y + np.array([0.0, 0.0, 3.0]) * np.random.default_rng(0).normal(size=Y.shape)
+    model = SharedLayerRegressor(n_hidden=6, scale_targets="residual", cv=3).fit(X, noisy)
+    scales = model.target_scale_
+    assert scales[2] == pytest.approx(3.0, rel=0.3)
+    assert max(scales[0], scales[1]) < 0.3
