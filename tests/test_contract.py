@@ -12,12 +12,17 @@ from skmtl import (
     LowRankMultiTaskCV,
     LowRankRegressor,
     LowRankRegressorCV,
+    SharedLayerClassifier,
+    SharedLayerMultiTask,
+    SharedLayerRegressor,
 )
 
 #: Few candidates and folds: the checks fit hundreds of times.
 # Strengths at which the checks' 15 rows of 30 features end where rounding does not show: weights and repeated rows are
 # to agree to 1e-7, and a weaker fit, of some 70 steps, takes a few more or fewer from one processor to another.
 FEW = {"n_components": [1, 2], "alpha": [0.3, 0.1], "alpha_common": None, "factor_prior": "ridge", "cv": 3}
+#: A single strength, at which rounding does not grow along the way of the networks.
+FEW_UNITS = {"n_hidden": 4, "n_linear": 2, "alpha": 0.3, "cv": 3, "max_iter": 40, "tol": 0.01}
 ESTIMATORS = [
     LowRankRegressor(),
     LowRankClassifier(),
@@ -26,6 +31,9 @@ ESTIMATORS = [
     # Weights and repeated rows are to agree to 1e-7: a fit at a binding rank is stationary to `tol`, not as exact.
     LowRankClassifierCV(**FEW | {"n_components": None}, alpha_own=None),
     LowRankMultiTaskCV(**FEW, alpha_own=[None, 0.1]),
+    SharedLayerRegressor(**FEW_UNITS),
+    SharedLayerClassifier(**FEW_UNITS),
+    SharedLayerMultiTask(**FEW_UNITS),
 ]
 #: The same classes in other moods.
 VARIANTS = [

@@ -13,7 +13,7 @@ from scipy import sparse
 from scipy.optimize import approx_fprime
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import KFold
+from sklearn.model_selection import GroupKFold, KFold
 from sklearn.preprocessing import StandardScaler
 
 from skmtl import (
@@ -22,6 +22,7 @@ from skmtl import (
     SharedLayerClassifier,
     SharedLayerMultiTask,
     SharedLayerRegressor,
+    TaskTargets,
     stack_tasks,
 )
 from skmtl.shared_layer.heads import Strengths, newton_heads, raw_predictor, squared_heads
@@ -45,7 +46,7 @@ def bent(seed=0, n=150, d=3, noise=0.1):
 
 def any_kind(seed=0, n=150):
     """One X, and a number, two classes, three classes and a count that share a bend; gaps in all of them."""
-    X, Y = bent(seed, n)
+    X, _ = bent(seed, n)
     rng = np.random.default_rng(seed + 1)
     raw = 2 * (np.abs(X[:, 0]) - 1) + 0.3 * rng.normal(size=n)
     y = {
@@ -64,12 +65,17 @@ def any_kind(seed=0, n=150):
 # The objective
 
 
-@pytest.mark.parametrize("alpha_common", [None, 0.05])
 @pytest.mark.parametrize(("kind", "layout"), crossed([*KINDS, "mixed"], FORMS))
-def test_the_gradient_is_that_of_central_differences(kind, layout, alpha_common):
-    data = make_data(kind, layout, n=40, d=4, n_tasks=3 if kind != "mixed" else 5)
-    if alpha_common is not None and (kind == "mixed" or kind == "multiclass"):
-        pytest.skip("a common mean needs one output per task")
+def test_the_gradient_is_that_of_differences(kind, layout):
+    check_gradient(make_data(kind, layout, n=40, d=4, n_tasks=3 if kind != "mixed" else 5), kind, None)
+
+
+@pytest.mark.parametrize("kind", ["regression", "binary", "count"])
+def test_the_gradient_about_a_mean_is_that_of_differences(kind):
+    check_gradient(make_data(kind, "labelled", n=40, d=4, n_tasks=3), kind, 0.05)
+
+
+def check_gradient(data, kind, alpha_common):
     blocks, _ = make_blocks(data, "std")
     X = StandardisedFeatures(data.X, data.row_weights)
     rng = np.random.default_rng(0)
@@ -139,12 +145,12 @@ def test_heads_of_classes_are_the_logistic_regression_of_every_task_on_the_score
 
 @pytest.mark.parametrize("kind", [*KINDS, "mixed"])
 def test_training_never_ends_above_its_start_and_stops_where_it_is_flat(kind):
-    data = make_data(kind, "complete", n=80)
+    data = make_data(kind, "complete", n=60, d=4)
     blocks, _ = make_blocks(data, "std")
     X = StandardisedFeatures(data.X, data.row_weights)
-    start, strengths = Layer.random(data.n_features, 5, 2, np.random.default_rng(0)), Strengths(0.05)
-    short = train(X, blocks, start, strengths, max_iter=1, tol=1e-8)
-    long = train(X, blocks, start, strengths, max_iter=3000, tol=1e-8)
+    start, strengths = Layer.random(data.n_features, 3, 1, np.random.default_rng(0)), Strengths(0.05)
+    short = train(X, blocks, start, strengths, max_iter=1, tol=1e-5)
+    long = train(X, blocks, start, strengths, max_iter=1000, tol=1e-5)
     assert long.objective < short.objective
     assert long.converged
     assert not short.converged
@@ -182,14 +188,14 @@ def test_a_bend_is_found_and_the_linear_model_left_behind():
     assert model.n_hidden_ == 32
     assert model.linear_model_ is None
     error = np.mean((model.predict(X[150:]) - Y[150:]) ** 2)
-    assert error < 0.05 * np.mean((LowRankRegressorCV().fit(X[:150], Y[:150]).predict(X[150:]) - Y[150:]) ** 2)
+    assert error < 0.2 * np.mean((LowRankRegressorCV().fit(X[:150], Y[:150]).predict(X[150:]) - Y[150:]) ** 2)
     assert error < 2 * 0.1**2  # the noise is 0.1
     results = model.cv_results_
     best = results["params"][int(np.argmax(results["mean_test_score"]))]
     assert (best["alpha"], best["n_hidden"]) == (model.alpha_, 32)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))])
 def test_where_nothing_bends_the_tuned_linear_model_answers(seed):
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(80, 4))
@@ -237,15 +243,15 @@ def test_a_common_mean_helps_tasks_of_few_rows_and_answers_for_new_ones():
     X = rng.uniform(-2, 2, (400, 2))
     school = np.repeat(np.arange(40), 10)
     shift = 0.3 * rng.normal(size=40)
+    layer = {"n_hidden": 8, "n_linear": 2, "cv": 3, "task_col": 2}
     y = 5 * (np.abs(X[:, 0]) + shift[school] + 0.3 * rng.normal(size=400))
     table = np.column_stack([X, school])
-    model = SharedLayerRegressor(task_col=2).fit(table, y)
-    assert model.n_hidden_ == 32
+    model = SharedLayerRegressor(**layer).fit(table, y)
     assert model.alpha_common_ == pytest.approx(0.1 * model.alpha_)
     new = np.column_stack([X[:100], np.full(100, 99)])
     assert np.corrcoef(model.predict(new), np.abs(X[:100, 0]))[0, 1] > 0.97
     assert np.mean((model.predict(new) - 5 * np.abs(X[:100, 0])) ** 2) < 1.0
-    without = SharedLayerRegressor(task_col=2, alpha_common=None, n_hidden=32, alpha=model.alpha_).fit(table, y)
+    without = SharedLayerRegressor(**layer, alpha_common=None, alpha=model.alpha_).fit(table, y)
     assert model.cv_results_["mean_test_score"].max() > without.cv_results_["mean_test_score"].max()
     with pytest.raises(ValueError, match="holds the task 99"):
         without.predict(new)
@@ -265,11 +271,7 @@ def test_groups_are_one_observation_each_where_layer_and_linear_model_are_compar
     X = rng.normal(size=(24, 2))
     y = X[:, 0] + 0.25 * np.abs(X[:, 1]) + 0.5 * rng.normal(size=24)
     many, groups = np.repeat(X, 50, axis=0), np.repeat(np.arange(24), 50)
-    from sklearn.model_selection import GroupKFold
-
-    chosen = SharedLayerRegressor(cv=GroupKFold(3), n_hidden="auto", max_iter=50, tol=1e-3).fit(
-        many, np.repeat(y, 50), groups=groups
-    )
+    chosen = SharedLayerRegressor(cv=GroupKFold(3), tol=1e-3).fit(many, np.repeat(y, 50), groups=groups)
     assert chosen.n_hidden_ == 0
 
 
@@ -323,7 +325,7 @@ def test_units_of_columns_and_targets_do_not_matter(kind):
         one = model.fit(X, Y).predict(X)
         other = model.fit(X * units + 10 * units, Y * of_target).predict(X * units + 10 * units) / of_target
     else:
-        model, y = SharedLayerClassifier(**SMALL), (Y > Y.mean(axis=0)).astype(int)
+        model, y = SharedLayerClassifier(**SMALL), (Y.mean(axis=0) < Y).astype(int)
         one = np.array(model.fit(X, y).predict_proba(X))
         other = np.array(model.fit(X * units + 10 * units, y).predict_proba(X * units + 10 * units))
     assert_allclose(other, one, rtol=1e-3, atol=1e-4)
@@ -342,7 +344,7 @@ def test_the_same_seed_gives_the_same_result_on_any_number_of_threads():
 def test_a_weight_of_zero_is_a_target_that_is_not_there():
     X, y = any_kind()
     cv = list(KFold(3).split(X))
-    weight = {task: np.where(pd.isna(column), 1.0, 1.0) for task, column in y.items()}
+    weight = TaskTargets({task: np.ones(150) for task in y})
     weight["size"][100:] = 0.0
     model = SharedLayerMultiTask(**SMALL | {"cv": cv})
     weighted = model.fit(X, y, weight).predict(X)["size"]

@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from skmtl.estimators.additional import join_solutions
 from skmtl.estimators.attributes import by_task, class_attributes, output_slices, public_intercepts
 from skmtl.estimators.base import Given, JointModel
-from skmtl.estimators.callbacks import with_callbacks
+from skmtl.estimators.callbacks import SearchProgress, with_callbacks
 from skmtl.estimators.cross_validated import LowRankModelCV
 from skmtl.estimators.parameters import check_shared_layer_parameters
 from skmtl.estimators.splits import Splits, data_splits, user_splits
@@ -26,6 +26,7 @@ from skmtl.shared_layer import (
     NetworkFold,
     NetworkOptions,
     NetworkSolution,
+    Outcome,
     StandardisedFeatures,
     add_heads,
     average,
@@ -94,24 +95,23 @@ or (where X is one) a dict, default=None
     def _solve(self, data: TaskData, given: Given, report: Any) -> tuple[Any, dict[str, Any]]:
         splits = user_splits(self, given)
         kept, pairs = data_splits(splits, data)
-        linear = None
+        linear, progress = None, SearchProgress(self)
         if self._tries("linear"):
             linear = self._linear(splits)
-            found = linear._search(data, given, splits)
-            candidate = LinearCandidate.of(found[0])
+            searched = linear._search(data, given, splits, SearchProgress(linear))
+            candidate = LinearCandidate.of(searched[0])
         outcome = None
         if self._tries("layer"):
-            evaluation = self._search(data, pairs, report)
+            evaluation = self._search(data, pairs, progress)
             outcome = evaluation.best()
             results = network_results(list(evaluation.outcomes.values()), evaluation.options)
             if linear is None or wins(evaluation, outcome, candidate, _labels(given.groups, data)):
-                return average(outcome.members, data, outcome.strengths), {
-                    "linear_model_": None,
-                    "cv_results_": results,
-                    "n_splits_": len(kept),
-                }
+                progress.stage("the networks answer")
+                found = {"linear_model_": None, "cv_results_": results, "n_splits_": len(kept)}
+                return average(outcome.members, data, outcome.strengths), found
         assert linear is not None
-        solution, attributes = linear._concluded(data, splits, *found, report)
+        progress.stage("the linear model answers")
+        solution, attributes = linear._concluded(data, splits, searched, SearchProgress(linear), report)
         linear._learn(attributes | given.features | linear._attributes(solution, data.tasks, given.form))
         results = attributes["cv_results_"] if outcome is None else results
         return solution, {"linear_model_": linear, "cv_results_": results, "n_splits_": len(kept)}
@@ -124,32 +124,37 @@ or (where X is one) a dict, default=None
         """The tuned linear estimator on the same folds, with what both classes have as parameters."""
         linear = self._linear_class()
         names = set(linear.get_params(deep=False)) & set(self.get_params(deep=False))
-        shared = names - {"alpha", "alpha_common", "max_iter", "tol", "verbose", "cv"}
+        shared = names - {"alpha", "alpha_common", "max_iter", "tol", "cv"}
         return linear.set_params(**{name: copy.copy(getattr(self, name)) for name in shared}, cv=splits)
 
-    def _search(self, data: TaskData, pairs: Splits, report: Any) -> Evaluation:
+    def _search(self, data: TaskData, pairs: Splits, progress: SearchProgress) -> Evaluation:
         """All networks' outcomes."""
         means = self._means(data)
         scale_targets = getattr(self, "scale_targets", "std")
         deviations, scales = self._scales(data, "std" if scale_targets == "residual" else scale_targets, means)
-        evaluation = self._evaluated(data, pairs, means, deviations, scales, report)
+        evaluation = self._evaluated(data, pairs, means, deviations, scales, progress)
         is_number = np.array([task.kind == "regression" for task in data.tasks])
         if scale_targets == "residual" and is_number.any():
             noise = residual_scales(evaluation, len(data.tasks), deviations)
             deviations = np.where(is_number & (noise > 0), noise, deviations)
             _, scales = self._scales(data, deviations, means)
-            evaluation = self._evaluated(data, pairs, means, deviations, scales, report)
+            evaluation = self._evaluated(data, pairs, means, deviations, scales, progress)
         return evaluation
 
     def _evaluated(
-        self, data: TaskData, pairs: Splits, means: list, deviations: NDArray, scales: Any, report: Any
+        self, data: TaskData, pairs: Splits, means: list, deviations: NDArray, scales: Any, progress: SearchProgress
     ) -> Evaluation:
         n_hidden = _N_HIDDEN if self.n_hidden == "auto" else int(self.n_hidden)
         seed = _seed(self.random_state)
         options = NetworkOptions(n_hidden, int(self.n_linear), int(self.max_iter), float(self.tol), seed, scales)
         folds = [NetworkFold(number, data, *pair, deviations) for number, pair in enumerate(pairs)]
         folds = [fold for fold in folds if fold.held_out is not None]
-        evaluation = Evaluation(folds, options, self.n_jobs, report)
+        progress.stage(f"networks: {len(folds)} folds of {data.n_rows} rows, {len(data.tasks)} tasks")
+
+        def tell(outcome: Outcome) -> None:
+            progress.candidate(outcome.params(options), -outcome.loss, len(folds), float(outcome.seconds.sum()))
+
+        evaluation = Evaluation(folds, options, self.n_jobs, tell if self.verbose else None)
         alpha = None if self.alpha == "auto" else float(self.alpha)
         unit = 1.0
         if alpha is None:

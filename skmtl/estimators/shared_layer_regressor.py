@@ -49,7 +49,7 @@ class SharedLayerRegressor(SharedLayerModel, RegressorMixin, BaseEstimator):
         For the starts of the networks and the linear model's; None is 0. The result depends on nothing else, the number
         of threads included.
     verbose : int, default=0
-        1 prints one line per five strengths that were tried, 2 one per strength.
+        1: a line on the standard output for every strength that is tried, those of the linear model included.
     n_jobs : int, default=None
         Folds worked on at a time, in threads.
     task_col : str or int, default=None

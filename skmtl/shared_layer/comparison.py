@@ -70,14 +70,7 @@ def residual_scales(evaluation: Evaluation, n_tasks: int, scales: NDArray) -> ND
 
 def network_results(outcomes: Sequence[Outcome], options: NetworkOptions) -> dict[str, Any]:
     """One entry per candidate, in the order in which they were tried, as scikit-learn's ``cv_results_``."""
-    params = [
-        {
-            "alpha": one.strengths.alpha,
-            "alpha_common": one.strengths.alpha_common,
-            "n_hidden": options.n_hidden,
-        }
-        for one in outcomes
-    ]
+    params = [one.params(options) for one in outcomes]
     results: dict[str, Any] = {"params": params}
     for name in params[0]:
         column = np.ma.empty(len(params), dtype=object)

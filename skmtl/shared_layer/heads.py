@@ -200,4 +200,9 @@ def newton_heads(
     done = eliminate(problem, columns, np.eye(k), factors, intercepts, tolerance * size, prior=np.eye(k))
     if offset is not None:
         return done.factors[:, :k] + offset
+    for block in blocks:
+        # Softmax does not see a shift that is the same for all classes; rounding leaves one.
+        of_classes = done.intercepts[block.outputs].reshape(-1, block.observations.n_outputs)
+        if of_classes.shape[1] > 1:
+            of_classes -= of_classes.mean(axis=1, keepdims=True)
     return np.concatenate([done.factors, done.intercepts[:, np.newaxis]], axis=1)

@@ -58,6 +58,11 @@ class Outcome:
         """Mean held-out loss of an observation, in the units of the objective."""
         return float(sum(map(np.sum, self.row_losses)) / sum(map(np.sum, self.row_weights)))
 
+    def params(self, options: NetworkOptions) -> dict[str, Any]:
+        """What the estimators call it."""
+        alpha, alpha_common = self.strengths.alpha, self.strengths.alpha_common
+        return {"alpha": alpha, "alpha_common": alpha_common, "n_hidden": options.n_hidden}
+
     @property
     def fold_losses(self) -> NDArray:
         """The same of every fold, NaN where it judges nothing, shape (n_folds,)."""
@@ -75,27 +80,31 @@ class Evaluation:
     options : NetworkOptions
     n_jobs : int or None
         Folds worked on at a time, in threads; the results do not depend on it.
-    report : callable or None
-        Told the number of outcomes, their least loss, and by how much it fell.
+    listener : callable or None
+        Called with every outcome as soon as it is there.
     """
 
-    def __init__(self, folds: Sequence[NetworkFold], options: NetworkOptions, n_jobs: int | None, report: Any):
-        self.folds, self.options, self.n_jobs, self.report = folds, options, n_jobs, report
+    def __init__(
+        self,
+        folds: Sequence[NetworkFold],
+        options: NetworkOptions,
+        n_jobs: int | None = None,
+        listener: Callable[[Outcome], None] | None = None,
+    ):
+        self.folds, self.options, self.n_jobs, self._listener = folds, options, n_jobs, listener
         self.outcomes: dict[Strengths, Outcome] = {}
 
     def __call__(self, strengths: Strengths) -> float:
         """The mean held-out loss."""
         if strengths not in self.outcomes:
-            before = min((one.loss for one in self.outcomes.values()), default=np.inf)
             # One thread for the BLAS, whatever n_jobs: sums then have one order.
             with one_blas_thread():
                 jobs = [delayed(self._on_fold)(fold, strengths) for fold in self.folds]
                 results = Parallel(n_jobs=self.n_jobs, prefer="threads")(jobs)
             members, losses, weights, seconds = map(list, zip(*results, strict=True))
             self.outcomes[strengths] = Outcome(strengths, members, losses, weights, np.array(seconds))
-            if self.report is not None:
-                loss = self.outcomes[strengths].loss
-                self.report(len(self.outcomes), min(loss, before), max(before - loss, 0.0))
+            if self._listener is not None:
+                self._listener(self.outcomes[strengths])
         return self.outcomes[strengths].loss
 
     def _on_fold(self, fold: NetworkFold, strengths: Strengths) -> tuple[Member, NDArray, NDArray, float]:
