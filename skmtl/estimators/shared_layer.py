@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ from skmtl.shared_layer import (
 from skmtl.solvers import Solution
 from skmtl.solvers.build import make_blocks
 from skmtl.tasks import Task, TaskData
+from skmtl.tuning import Evaluation as LinearEvaluation
 
 #: Rectified units where there is a layer and their number is not given.
 _N_HIDDEN = 32
@@ -95,26 +97,27 @@ or (where X is one) a dict, default=None
     def _solve(self, data: TaskData, given: Given, report: Any) -> tuple[Any, dict[str, Any]]:
         splits = user_splits(self, given)
         kept, pairs = data_splits(splits, data)
-        linear, progress = None, SearchProgress(self)
-        if self._tries("linear"):
-            linear = self._linear(splits)
-            searched = linear._search(data, given, splits, SearchProgress(linear))
-            candidate = LinearCandidate.of(searched[0])
-        outcome = None
+        progress = SearchProgress(self)
+        found: dict[str, Any] = {"linear_model_": None, "n_splits_": len(kept)}
+        evaluation = None
         if self._tries("layer"):
             evaluation = self._search(data, pairs, progress)
-            outcome = evaluation.best()
-            results = network_results(list(evaluation.outcomes.values()), evaluation.options)
-            if linear is None or wins(evaluation, outcome, candidate, _labels(given.groups, data)):
-                progress.stage("the networks answer")
-                found = {"linear_model_": None, "cv_results_": results, "n_splits_": len(kept)}
-                return average(outcome.members, data, outcome.strengths), found
-        assert linear is not None
-        progress.stage("the linear model answers")
-        solution, attributes = linear._concluded(data, splits, searched, SearchProgress(linear), report)
-        linear._learn(attributes | given.features | linear._attributes(solution, data.tasks, given.form))
-        results = attributes["cv_results_"] if outcome is None else results
-        return solution, {"linear_model_": linear, "cv_results_": results, "n_splits_": len(kept)}
+            found["cv_results_"] = network_results(list(evaluation.outcomes.values()), evaluation.options)
+        if self._tries("linear"):
+            linear, groups = self._linear(splits), _labels(given.groups, data)
+
+            def is_beaten(searched: LinearEvaluation) -> bool:
+                return evaluation is not None and wins(evaluation, LinearCandidate.of(searched), groups)
+
+            solution, attributes = linear._solve(data, replace(given, is_beaten=is_beaten), report)
+            if solution is not None:
+                progress.stage("the linear model answers")
+                linear._learn(attributes | given.features | linear._attributes(solution, data.tasks, given.form))
+                return solution, {"cv_results_": linear.cv_results_, **found, "linear_model_": linear}
+        assert evaluation is not None
+        progress.stage("the networks answer")
+        best = evaluation.best()
+        return average(best.members, data, best.strengths), found
 
     def _tries(self, what: str) -> bool:
         """Whether "linear" or "layer" is among the candidates."""

@@ -32,8 +32,8 @@ class LinearCandidate:
         return cls({fold.number: fold.held_out.raw(fold.fit(chosen)) for fold in folds})  # type: ignore[union-attr]
 
 
-def wins(evaluation: Evaluation, outcome: Outcome, linear: LinearCandidate, groups: NDArray | None) -> bool:
-    """Whether the networks' loss is lower by a standard error of the paired differences per row, or per group.
+def wins(evaluation: Evaluation, linear: LinearCandidate, groups: NDArray | None) -> bool:
+    """Whether the best networks' loss is lower by a standard error of the paired differences per row, or per group.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def wins(evaluation: Evaluation, outcome: Outcome, linear: LinearCandidate, grou
         Rows of one group are one observation.
     """
     differences, labels = [], []
-    for fold, losses in zip(evaluation.folds, outcome.row_losses, strict=True):
+    for fold, losses in zip(evaluation.folds, evaluation.best().row_losses, strict=True):
         if fold.held_out is not None and fold.number in linear.raw:
             of_linear, _ = fold.row_sums(fold.held_out.losses_at(linear.raw[fold.number]))
             differences.append(of_linear - losses)

@@ -6,12 +6,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
-from skmtl.matrix import FeatureMatrix, column_means, row_chunks
-
-#: A column that varies by less than this share of its size is constant, but for rounding.
-_LEAST_SHARE = 1e-12
+from skmtl.matrix import FeatureMatrix, column_deviations, column_means
 
 
 class StandardisedFeatures:
@@ -32,9 +28,9 @@ class StandardisedFeatures:
 
     def __init__(self, X: Any, row_weights: NDArray):
         self.mean = column_means(X, row_weights)
-        deviation, size = column_deviations(X, row_weights, self.mean)
-        varies = deviation > _LEAST_SHARE * size
-        self.scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=varies)
+        deviations = column_deviations(X, row_weights)
+        varies = deviations > np.finfo(float).tiny
+        self.scale = np.divide(1.0, deviations, out=np.zeros_like(deviations), where=varies)
         self.matrix = FeatureMatrix(X, self.mean)
         self.shape = self.matrix.shape
 
@@ -50,25 +46,3 @@ class StandardisedFeatures:
         """Coefficients of standardised features as coefficients (n_features, m), and shifts (m,), of X as it is."""
         given = coef * self.scale[:, np.newaxis]
         return given, -(self.mean @ given)
-
-
-def column_deviations(X: Any, row_weights: NDArray, mean: NDArray) -> tuple[NDArray, NDArray]:
-    """Weighted standard deviation, and largest size, of every column; each of shape (n_features,).
-
-    Deviations are squared one by one: squares less the square of the mean would cancel.
-    """
-    total = row_weights.sum()
-    if sparse.issparse(X):
-        columns = X.indices
-        of_stored = np.repeat(row_weights, np.diff(X.indptr))
-        squares = np.bincount(columns, of_stored * (X.data - mean[columns]) ** 2, minlength=X.shape[1])
-        stored = np.bincount(columns, of_stored, minlength=X.shape[1])
-        size = abs(X).max(axis=0).toarray().ravel() if X.shape[0] else np.zeros(X.shape[1])
-        return np.sqrt((squares + np.maximum(total - stored, 0.0) * mean**2) / total), size
-    squares, size = np.zeros(X.shape[1]), np.zeros(X.shape[1])
-    for rows in row_chunks(*X.shape):
-        part = X[rows].astype(np.float64)
-        size = np.maximum(size, np.abs(part).max(axis=0))
-        part -= mean
-        squares += row_weights[rows] @ np.square(part, out=part)
-    return np.sqrt(squares / total), size
