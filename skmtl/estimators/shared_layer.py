@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 
 from skmtl.estimators.additional import join_solutions
 from skmtl.estimators.attributes import by_task, class_attributes, output_slices, public_intercepts
@@ -20,6 +19,7 @@ from skmtl.estimators.cross_validated import LowRankModelCV
 from skmtl.estimators.parameters import check_shared_layer_parameters
 from skmtl.estimators.splits import Splits, data_splits, user_splits
 from skmtl.inputs import Form
+from skmtl.model_selection.shuffled_folds import seed_of
 from skmtl.shared_layer import (
     MEAN_SHARE,
     Evaluation,
@@ -95,7 +95,7 @@ or (where X is one) a dict, default=None
         return self._fit(X, y, sample_weight, groups)
 
     def _solve(self, data: TaskData, given: Given, report: Any) -> tuple[Any, dict[str, Any]]:
-        splits = user_splits(self, given)
+        splits = user_splits(self, given, data)
         kept, pairs = data_splits(splits, data)
         progress = SearchProgress(self)
         found: dict[str, Any] = {"linear_model_": None, "n_splits_": len(kept)}
@@ -148,7 +148,7 @@ or (where X is one) a dict, default=None
         self, data: TaskData, pairs: Splits, means: list, deviations: NDArray, scales: Any, progress: SearchProgress
     ) -> Evaluation:
         n_hidden = _N_HIDDEN if self.n_hidden == "auto" else int(self.n_hidden)
-        seed = _seed(self.random_state)
+        seed = seed_of(self.random_state)
         options = NetworkOptions(n_hidden, int(self.n_linear), int(self.max_iter), float(self.tol), seed, scales)
         folds = [NetworkFold(number, data, *pair, deviations) for number, pair in enumerate(pairs)]
         folds = [fold for fold in folds if fold.held_out is not None]
@@ -281,13 +281,6 @@ or (where X is one) a dict, default=None
             linear._learn(linear._attributes(self._solution, self._tasks, self._form))
             self.linear_model_ = linear
         return self
-
-
-def _seed(random_state: Any) -> int:
-    """The seed of a fit: a number as it is, 0 for None, one draw of a generator."""
-    if isinstance(random_state, (int, np.integer)):
-        return int(random_state)
-    return 0 if random_state is None else int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 
 
 def _labels(groups: Any, data: TaskData) -> NDArray | None:

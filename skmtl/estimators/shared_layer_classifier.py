@@ -36,14 +36,15 @@ class SharedLayerClassifier(SharedLayerModel, ClassifierMixin, BaseEstimator):
     class_weight : "balanced", dict of {class: weight} or dict of {task: either}, default=None
         Factors on the observations of a class.
     cv : int, splitter or iterable of (train, test), default=None
-        The folds: one network is trained on each training part, and their average is the model. None: 5.
+        The folds: one network is trained on each training part, and their average is the model. A number, or None for
+        5, means shuffled folds with an equal share of every task and of every class of a task. A splitter is taken as
+        it is.
     max_iter : int, default=500
         Most steps of a network.
     tol : float, default=1e-4
         A network has settled when ten steps have lowered its objective by no more than ten times `tol` of it.
     random_state : int, RandomState instance or None, default=None
-        For the starts of the networks and the linear model's; None is 0. The result depends on nothing else, the number
-        of threads included.
+        Seed of the folds, where `cv` is a number, and of the starts; None is 0. The number of threads does not matter.
     verbose : int, default=0
         1: a line on the standard output for every strength that is tried, those of the linear model included.
     n_jobs : int, default=None
