@@ -19,7 +19,7 @@ _NOBODY = object()
 
 
 def refuse_what_is_no_number(X: Any, estimator: Any, task: Hashable = _NOBODY) -> None:
-    """ValueError that names the first column of X which holds texts, dates or objects; nothing is converted.
+    """Error that names the first column of X which holds texts, dates or other objects; nothing is converted.
 
     A frame is judged by the types of its columns and an array of numbers by its own, so that rows are looked at only
     where those say nothing. Texts that are numbers pass, as they do in scikit-learn. Missing values pass, but for
@@ -36,6 +36,9 @@ def refuse_what_is_no_number(X: Any, estimator: Any, task: Hashable = _NOBODY) -
     Raises
     ------
     ValueError
+        For texts and dates.
+    TypeError
+        For other objects, as everywhere in scikit-learn.
     """
     names = column_names(X)
     if names is not None:
@@ -49,8 +52,8 @@ def refuse_what_is_no_number(X: Any, estimator: Any, task: Hashable = _NOBODY) -
         missing = is_missing(column)
         found = _what_else(column[~missing])
         if found is not None:
-            what, advice = found
-            raise ValueError(f"Column {name!r} of {_whose(task)} holds {what}, but features are numbers: {advice}.")
+            what, advice, error = found
+            raise error(f"Column {name!r} of {_whose(task)} holds {what}, but features are numbers: {advice}.")
         if missing.any() and not _are_floats(column[missing]):
             raise missing_in(name, task, estimator)
 
@@ -116,8 +119,8 @@ def _is_numeric(dtype: Any) -> bool:
     return str(dtype).startswith(("int", "uint", "float", "double", "halffloat", "bool", "decimal"))
 
 
-def _what_else(present: NDArray) -> tuple[str, str] | None:
-    """What a column holds that is no number, and advice; None for numbers."""
+def _what_else(present: NDArray) -> tuple[str, str, type[Exception]] | None:
+    """What a column holds that is no number, advice, and the kind of error that it is; None for numbers."""
     if present.dtype.kind in "biufc" or not len(present):
         return None
     if present.dtype.kind in "Mm":
@@ -134,7 +137,8 @@ def _what_else(present: NDArray) -> tuple[str, str] | None:
             continue
         return (
             f"objects of type {type(value).__name__}",
-            "make columns of numbers of what they hold",
+            "an argument must be a string of a number or a number, so make columns of numbers of what they hold",
+            TypeError,
         )
     return None
 
@@ -147,20 +151,22 @@ def _is_text_of_number(text: str | bytes) -> bool:
     return True
 
 
-def _texts(value: Any) -> tuple[str, str]:
+def _texts(value: Any) -> tuple[str, str, type[Exception]]:
     shown = f"{value!r:.40}"
     return (
         f"strings (for example {shown})",
         "encode them before, by sklearn.preprocessing.OneHotEncoder or OrdinalEncoder in a ColumnTransformer, or all "
         "columns by skrub.TableVectorizer, in a pipeline",
+        ValueError,
     )
 
 
-def _dates(value: Any) -> tuple[str, str]:
+def _dates(value: Any) -> tuple[str, str, type[Exception]]:
     return (
         f"dates or durations (for example {value!s:.30})",
         "turn them into numbers before, for example days since a date, or all columns by skrub.TableVectorizer, in a "
         "pipeline",
+        ValueError,
     )
 
 
