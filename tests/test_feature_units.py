@@ -225,6 +225,7 @@ def tuned_models():
     ]
 
 
+@pytest.mark.filterwarnings("ignore:.*more than half, are set apart by the guard")
 @pytest.mark.parametrize(("tuned", "plain", "kinds"), tuned_models())
 def test_a_tuned_choice_does_not_know_units(tuned, plain, kinds):
     X, y = make_multitask(60, 6, 4, kinds=kinds, missing=0.2, random_state=8)

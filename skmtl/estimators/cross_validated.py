@@ -306,11 +306,13 @@ or (where X is one) a dict, default=None
         """
         whole = evaluation.data
         others = np.setdiff1d(np.arange(len(whole.tasks)), guarded)
+        taught = _fold_means(evaluation.outcomes[chosen].task_scores[:, others])
+        if not len(taught):  # no fold judges them
+            return True
         data = whole.take(np.arange(whole.n_rows), others)
         without = Evaluation(data, make_folds(data, data_splits(splits, data)[1], scales[others], options))
         as_strong = _of_some(chosen, data, whole)
         without([as_strong])
-        taught = _fold_means(evaluation.outcomes[chosen].task_scores[:, others])
         apart = _fold_means(without.outcomes[as_strong].task_scores)
         if len(taught) != len(apart):
             return bool(taught.mean() >= apart.mean())
