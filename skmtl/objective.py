@@ -129,6 +129,9 @@ class Problem:
     between : ndarray of shape (n_features, n_features), or None
         Scatter of the tasks' means that a compression took out of the rows of X. The preconditioner adds it
         again, so that the path to the optimum does not depend on the form in which the data came.
+    ones : ndarray of shape (n_rows,), or None for ones
+        What a compression has made of the column that intercepts are the coefficients of; every row is then an
+        observation of one task, in this order.
     """
 
     X: FeatureMatrix
@@ -137,6 +140,7 @@ class Problem:
     fit_intercept: bool
     constant: float = 0.0
     between: NDArray | None = None
+    ones: NDArray | None = None
 
     @property
     def n_outputs(self) -> int:
@@ -163,8 +167,26 @@ class Problem:
         """Linear predictor of a block's observations, from factors (n_outputs of the block, p) and intercepts."""
         factors = factors * block.output_scale
         if self.fit_intercept:
-            scores, factors = with_ones(scores), np.concatenate([factors, intercepts[:, np.newaxis]], axis=1)
+            scores, factors = self.with_ones(scores), np.concatenate([factors, intercepts[:, np.newaxis]], axis=1)
         return block.observations.raw(scores, factors)
+
+    def with_ones(self, scores: NDArray) -> NDArray:
+        """`scores` and the column of the intercepts."""
+        return with_ones(scores) if self.ones is None else np.concatenate([scores, self.ones[:, np.newaxis]], axis=1)
+
+    def intercept_raw(self, block: Block, intercepts: NDArray) -> NDArray:
+        """What the intercepts (n_outputs of the block,) add to the linear predictor."""
+        c = block.observations.n_outputs
+        raw = block.observations.spread(intercepts if c == 1 else intercepts.reshape(-1, c))
+        return raw if self.ones is None else raw * self.ones
+
+    def intercept_sums(self, block: Block, values: NDArray) -> NDArray:
+        """Gradient in the intercepts, from one value per observation (and output)."""
+        return block.observations.task_sums(values if self.ones is None else values * self.ones)
+
+    def intercept_totals(self, block: Block) -> NDArray:
+        """Weights that stand behind every task's intercept, (n_tasks,)."""
+        return block.weight_sums() if self.ones is None else self.intercept_sums(block, self.ones * block.weights)
 
     def basis_gradient(self, slopes: Sequence[NDArray], factors: NDArray) -> NDArray:
         """Gradient of the loss in the basis, ``X' (slopes @ factors)``, shape (n_features, p)."""
@@ -227,11 +249,13 @@ class Problem:
         Notes
         -----
         With dual variables ``theta = -slopes`` and any c in [0, 1] such that ``c |G|_op <= alpha``,
-        ``dual(c) = sum -loss*(-c theta) - c^2 (penalties' dual cost of G)`` is a lower bound of the optimum.
+        ``dual(c) = sum -loss*(-c theta) - c^2 (penalties' dual cost of G)`` is a lower bound of the optimum. Where
+        intercepts are tied, their ridge costs ``c^2 sum_t q_t^2 / (2 strength)``, q_t the sum of theta over task t.
         """
         norms = self.task_norms(gradient) if self.penalties.is_group else np.zeros(0)
         limit = self.penalties.dual_limit(gradient, norms)
         ridge_cost = self.penalties.dual_cost(gradient, self.shares_common)
+        ridge_cost += self._dual_cost_of_intercepts(slopes)
         losses = [_dual_of_block(block, slope) for block, slope in zip(self.blocks, slopes, strict=True)]
 
         def negative_dual(c: float) -> float:
@@ -242,6 +266,13 @@ class Problem:
         if best > negative_dual(limit * (1.0 - 1e-3)):
             best = min(best, minimize_scalar(negative_dual, bounds=(0.0, limit), method="bounded").fun)
         return max(float(objective + best), 0.0)
+
+    def _dual_cost_of_intercepts(self, slopes: Sequence[NDArray]) -> float:
+        strength = self.penalties.intercepts.strength
+        if strength == 0.0:
+            return 0.0
+        pairs = zip(self.blocks, slopes, strict=True)
+        return sum(float(np.sum(self.intercept_sums(b, slope) ** 2)) for b, slope in pairs) / (2.0 * strength)
 
 
 def with_ones(scores: NDArray) -> NDArray:

@@ -14,8 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import ArpackError, aslinearoperator, eigsh, svds
 
+from skmtl.intercepts import InterceptRidge
+
 #: Up to this size a Gram matrix is decomposed whole, beyond by Lanczos steps; and the largest one that is formed.
 _WHOLE_LIMIT, _GRAM_LIMIT = 150, 1500
+#: Where nothing ties them.
+FREE_INTERCEPTS = InterceptRidge()
 #: Power steps after which a bound that they have not passed is compared with the norm itself.
 _GLANCES = 8
 
@@ -33,12 +37,15 @@ class Penalties:
     is_group : bool
         Whether ``alpha_own sum_t |E_t|`` (Frobenius norm of each task's own part) stands in place of the ridge.
         Solvers know the ridge only; this decides the certificate.
+    intercepts : InterceptRidge
+        How the intercepts of the tasks are tied.
     """
 
     shared: float
     common: float = np.inf
     own: float | NDArray = np.inf
     is_group: bool = False
+    intercepts: InterceptRidge = FREE_INTERCEPTS
 
     @property
     def has_own(self) -> bool:

@@ -18,6 +18,7 @@ MODULES = [path for path in FILES if PACKAGE in path.parents]
 #: A new module gets its floor here. A package's name stands for everything inside it.
 FLOOR = {
     "losses": 1,
+    "intercepts": 0,
     "penalties": 1,
     "tasks": 1,
     "target_columns": 1,

@@ -99,6 +99,29 @@ def as_labelled(data: TaskData, copies: bool) -> TaskData:
     return replace(data, X=X, y=data.y[rows, task_of_row], task_of_row=task_of_row, weights=weights)
 
 
+def as_single_targets(data: TaskData) -> TaskData:
+    """Targets of which no row has two as labelled rows; rows without any, which a matrix may hold, are left out.
+
+    Intercepts are tied about the mean of X over the observations, which this makes that over the rows.
+    """
+    if data.task_of_row is not None:
+        return data
+    rows, task_of_row = np.nonzero(seen_targets(data))
+    weights = data.weights
+    if weights is not None:
+        weights = weights[rows] if weights.ndim == 1 else weights[rows, task_of_row]
+    X = data.X if len(rows) == data.n_rows else data.X[rows]
+    return replace(data, X=X, y=data.y[rows, task_of_row], task_of_row=task_of_row, weights=weights, rows=None)
+
+
+def seen_targets(data: TaskData) -> NDArray:
+    """Which targets of a matrix are there; a weight of zero is a missing target."""
+    seen = ~np.isnan(data.y)
+    if data.weights is not None:
+        seen &= (data.weights[:, np.newaxis] if data.weights.ndim == 1 else data.weights) > 0
+    return seen
+
+
 def make_problem(data: TaskData, blocks: list[Block], penalties: Penalties, fit_intercept: bool) -> Problem:
     """The problem on the rows of X as they are."""
     centre = column_means(data.X, data.row_weights) if fit_intercept else None

@@ -24,7 +24,7 @@ from scipy.linalg import solve_triangular
 from skmtl.losses import LOSSES
 from skmtl.matrix import FeatureMatrix, column_means, row_chunks
 from skmtl.objective import Block, Problem
-from skmtl.observations import ListedObservations, MatrixObservations
+from skmtl.observations import MatrixObservations
 from skmtl.penalties import Penalties
 from skmtl.solvers.build import ScaleTargets, regression_scale
 from skmtl.solvers.threads import one_blas_thread
@@ -40,8 +40,6 @@ _MAX_SHARE = 0.99
 _ROUNDING = 1e-12
 #: Tables of fewer elements are copied as they are centred, which costs nothing there and keeps all digits.
 _COPIED_ELEMENTS = 1 << 20
-#: Doubles of centred rows that are made at a time.
-_CACHED_ELEMENTS = 1 << 16
 #: Observations per feature, on average over the tasks, from which moments of every task pay.
 LONG = 1.3
 #: Widest sparse X whose dense Gram matrix is formed.
@@ -266,52 +264,6 @@ def compress_complete(
     return Compressed(problem, lambda W: target_means / scales - centre @ W), scales
 
 
-def compress_labelled(data: TaskData, block: Block, penalties: Penalties, fit_intercept: bool) -> Compressed:
-    """Tasks with their own dense rows and squared loss: centre per task, then at most n_features rows each."""
-    observations = block.observations
-    assert isinstance(observations, ListedObservations)
-    X = data.X if observations.rows_in_order else data.X[observations.rows]
-    y, weights = block.y, np.asarray(block.weights)
-    offsets: NDArray = observations.offsets
-    n_tasks, n_features = observations.n_tasks, data.n_features
-    # Weights that are all alike can wait until there are fewer rows.
-    unit, roots = (float(np.sqrt(weights)), None) if not weights.ndim else (1.0, np.sqrt(weights))
-    constant, between = 0.0, None
-    centres, means = np.zeros((n_tasks, n_features)), np.zeros(n_tasks)
-    if fit_intercept:
-        weighted_X, weighted_y = (X, y) if roots is None else (X * weights[:, np.newaxis], y * weights)
-        totals = np.diff(offsets).astype(float) if roots is None else np.add.reduceat(weights, offsets[:-1])
-        centres = np.add.reduceat(weighted_X, offsets[:-1], axis=0, dtype=float) / totals[:, np.newaxis]
-        means = np.add.reduceat(weighted_y, offsets[:-1]) / totals
-        if not penalties.has_own:
-            spread = centres - totals @ centres / totals.sum()
-            between = (spread * (unit**2 * totals)[:, np.newaxis]).T @ spread
-    targets = y - means[observations.tasks]
-    if roots is not None:
-        targets *= roots
-    if is_long(data):
-        grams, moments = _task_moments(X, targets, offsets, centres, roots)
-        grams *= unit**2
-        squares = unit**2 * np.add.reduceat(targets**2, offsets[:-1])
-        small_rows, small_targets = factor_moments(grams, unit**2 * moments[:, :, np.newaxis])
-        del grams  # as large as the rows
-        constant = 0.5 * float(np.sum(np.maximum(squares - np.sum(small_targets**2, axis=(1, 2)), 0.0)))
-        rows, targets = small_rows.reshape(-1, n_features), small_targets.ravel()
-        offsets = np.arange(n_tasks + 1) * n_features
-    else:
-        rows = X - np.repeat(centres, np.diff(offsets), axis=0)
-        if roots is not None:
-            rows *= roots[:, np.newaxis]
-        elif unit != 1.0:
-            rows, targets = unit * rows, unit * targets
-    if penalties.has_own:
-        rows, targets = whiten(rows, targets, offsets, np.broadcast_to(penalties.own, n_tasks))
-    listed = ListedObservations(len(rows), np.arange(len(rows)), offsets)
-    compressed = replace(block, observations=listed, y=targets, weights=1.0)
-    problem = Problem(FeatureMatrix(rows), (compressed,), replace(penalties, own=np.inf), False, constant, between)
-    return Compressed(problem, lambda W: means - np.einsum("td,dt->t", centres, W))
-
-
 def _moments(data: TaskData, centre: NDArray, target_means: NDArray, row_weights: NDArray | None):
     """``X'X``, ``X'Y`` and ``sum y^2`` of the centred, weighted data, in one pass over chunks of rows."""
     if sparse.issparse(data.X):
@@ -335,30 +287,6 @@ def _moments(data: TaskData, centre: NDArray, target_means: NDArray, row_weights
         moments += chunk.T @ targets
         squares += np.einsum("ij,ij->j", targets, targets)
     return gram, moments, squares
-
-
-def _task_moments(
-    X: NDArray, targets: NDArray, offsets: NDArray, centres: NDArray, roots: NDArray | None
-) -> tuple[NDArray, NDArray]:
-    """``X_t'X_t`` (n_tasks, d, d) and ``X_t'y_t`` (n_tasks, d) of rows about the centres, times the roots.
-
-    Tasks of one length are worked on together as far as the cache holds them; centred rows are not kept.
-    """
-    n_tasks, n_features = centres.shape
-    grams = np.empty((n_tasks, n_features, n_features))
-    moments = np.empty((n_tasks, n_features))
-    lengths = np.diff(offsets)
-    step = max(1, _CACHED_ELEMENTS // (int(lengths[0]) * n_features)) if np.ptp(lengths) == 0 else 1
-    for first in range(0, n_tasks, step):
-        tasks = slice(first, min(first + step, n_tasks))
-        part, count = slice(offsets[tasks.start], offsets[tasks.stop]), tasks.stop - tasks.start
-        tables = X[part].reshape(count, -1, n_features) - centres[tasks, np.newaxis]
-        if roots is not None:
-            tables *= roots[part].reshape(count, -1, 1)
-        turned = np.swapaxes(tables, 1, 2)
-        np.matmul(turned, tables, out=grams[tasks])
-        moments[tasks] = (turned @ targets[part].reshape(count, -1, 1))[:, :, 0]
-    return grams, moments
 
 
 def factor_moments(grams: NDArray, moments: NDArray) -> tuple[NDArray, NDArray]:
@@ -397,8 +325,8 @@ def factor_moments(grams: NDArray, moments: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def whiten(rows: NDArray, targets: NDArray, offsets: NDArray, strengths: NDArray) -> tuple[NDArray, NDArray]:
-    """Multiply every task's rows by ``K^-1/2``; tasks of equal size are worked on together."""
-    rows, targets = rows.copy(), targets.copy()
+    """Multiply every task's rows, and columns beside them, by ``K^-1/2``; tasks of equal size go together."""
+    rows, targets, d = rows.copy(), targets.copy(), rows.shape[1]
     sizes = np.diff(offsets)
     for size in np.unique(sizes):
         # Tasks without an own part stay as they are.
@@ -408,22 +336,22 @@ def whiten(rows: NDArray, targets: NDArray, offsets: NDArray, strengths: NDArray
         step = max(1, int(1.2e7 // size**2))
         for start in range(0, len(places), step):
             part = places[start : start + step]
-            stack = np.concatenate([rows[part], targets[part][:, :, np.newaxis]], axis=2)
-            kernel = stack[:, :, :-1] @ np.swapaxes(stack[:, :, :-1], 1, 2)
+            stack = np.concatenate([rows[part], targets[part]], axis=2)
+            kernel = stack[:, :, :d] @ np.swapaxes(stack[:, :, :d], 1, 2)
             kernel /= ridges[start : start + step, np.newaxis, np.newaxis]
             kernel += np.eye(size)
-            stack = _whitened(kernel, stack, ridges[start : start + step])
-            rows[part], targets[part] = stack[:, :, :-1], stack[:, :, -1]
+            stack = _whitened(kernel, stack, ridges[start : start + step], d)
+            rows[part], targets[part] = stack[:, :, :d], stack[:, :, d:]
     return rows, targets
 
 
-def _whitened(kernel: NDArray, stack: NDArray, ridges: NDArray) -> NDArray:
-    """``K^-1/2`` times rows and, in the last column, targets, but for turns; ``K = 1 + rows rows' / ridge``."""
+def _whitened(kernel: NDArray, stack: NDArray, ridges: NDArray, d: int) -> NDArray:
+    """``K^-1/2`` times rows and, from the d-th on, other columns, but for turns; ``K = 1 + rows rows' / ridge``."""
     if np.einsum("tii->ti", kernel).max(initial=0.0) < _LARGEST_KERNEL:
         return np.linalg.solve(np.linalg.cholesky(kernel), stack)
     # The square has lost what the rows say beside their largest column: their singular values have not.
-    left, values, right = np.linalg.svd(stack[:, :, :-1], full_matrices=False)
+    left, values, right = np.linalg.svd(stack[:, :, :d], full_matrices=False)
     damping = 1.0 / np.sqrt(1.0 + values**2 / ridges[:, np.newaxis])
-    rows, targets = (left * (damping * values)[:, np.newaxis]) @ right, stack[:, :, -1:]
+    rows, targets = (left * (damping * values)[:, np.newaxis]) @ right, stack[:, :, d:]
     inside = np.swapaxes(left, 1, 2) @ targets
     return np.concatenate([rows, targets - left @ ((1.0 - damping)[:, :, np.newaxis] * inside)], axis=2)

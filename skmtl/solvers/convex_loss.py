@@ -30,6 +30,7 @@ class LossAt:
     Attributes
     ----------
     value : float
+        With the penalty of the intercepts, where they are tied.
     slopes : list of ndarray
         What `gradient` turns into the gradient in W.
     intercepts : ndarray of shape (n_outputs,)
@@ -49,7 +50,8 @@ class RowLoss:
 
     def __init__(self, problem: Problem):
         self.problem = problem
-        self._totals = [block.weight_sums() if problem.fit_intercept else None for block in problem.blocks]
+        self._totals = [problem.intercept_totals(b) if problem.fit_intercept else None for b in problem.blocks]
+        self._ridge = problem.penalties.intercepts
 
     def predictors(self, W: NDArray, images: list[NDArray]) -> list[NDArray]:
         """Linear predictors without intercepts at W, whose images are given."""
@@ -80,22 +82,24 @@ class RowLoss:
             if block.loss.is_quadratic:
                 residual = raw - block.y
                 if totals is not None:
-                    new[outputs] = -observations.task_sums(block.weighted(residual)) / totals
-                    residual += observations.spread(new[outputs])
+                    new[outputs] = self._ridge.best(
+                        totals, -self.problem.intercept_sums(block, block.weighted(residual))
+                    )
+                    residual += self.problem.intercept_raw(block, new[outputs])
                 loss, slope = block.quadratic_loss(residual)
             elif totals is None:
                 loss, slope = block.loss_and_slope(raw)
             else:
                 loss, slope = block.loss_and_slope(raw + self._spread(block, intercepts))
                 gradient[outputs] = observations.task_sums(slope).ravel()
+                if not self._ridge.is_free:
+                    gradient[outputs] += self._ridge.strength * self._ridge.deviations(intercepts[outputs])
             value += loss
             slopes.append(slope)
-        return LossAt(value, slopes, new, gradient)
+        return LossAt(value + self._ridge.penalty(new), slopes, new, gradient)
 
     def _spread(self, block: Block, intercepts: NDArray) -> NDArray:
-        c = block.observations.n_outputs
-        by_task = intercepts[block.outputs]
-        return block.observations.spread(by_task if c == 1 else by_task.reshape(-1, c))
+        return self.problem.intercept_raw(block, intercepts[block.outputs])
 
     def gradient(self, at: LossAt) -> NDArray:
         """Gradient in W, shape (n_features, n_outputs)."""
@@ -108,7 +112,7 @@ class RowLoss:
         for block, image, old, new in zip(self.problem.blocks, image_step, before.slopes, after.slopes, strict=True):
             moved = image if not self.problem.fit_intercept else image + self._spread(block, shift)
             total += float(np.vdot(new, moved)) - float(np.vdot(old, moved))
-        return total
+        return total + 2.0 * self._ridge.penalty(shift)
 
     def intercept_curvature(self, at: LossAt, images: Sequence[NDArray]) -> NDArray:
         """Second derivative in every intercept, zero where intercepts are eliminated; shape (n_outputs,)."""
@@ -121,7 +125,7 @@ class RowLoss:
                 second = second * (1.0 - second)
             sums = block.observations.task_sums(block.weighted(second))
             floor = 1e-3 * totals.reshape(-1, *[1] * (sums.ndim - 1))
-            result[block.outputs] = np.maximum(sums, floor).ravel()
+            result[block.outputs] = np.maximum(sums, floor).ravel() + self._ridge.strength
         return result
 
     def inward(self, columns: NDArray) -> NDArray:

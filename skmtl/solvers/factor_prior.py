@@ -25,7 +25,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from skmtl.objective import Block, Problem, with_ones
+from skmtl.objective import Block, Problem
 from skmtl.observations import Pairs
 from skmtl.solvers.basis_step import Point
 from skmtl.solvers.solution import FactorPrior
@@ -152,7 +152,10 @@ class _BlockFactors:
         self.block, self.k, self.c, self.counts = block, k, c, counts
         self.has_mean = c == 1
         self.n_outputs = n * c
-        self.columns = with_ones(point.scores[:, :k]) if problem.fit_intercept else point.scores[:, :k]
+        self.columns = problem.with_ones(point.scores[:, :k]) if problem.fit_intercept else point.scores[:, :k]
+        # Tied intercepts keep the mean that the fit has given them.
+        ridge = problem.penalties.intercepts
+        self.tie = ridge if ridge.is_free or ridge.mean is not None else replace(ridge, mean=point.intercepts.mean())
         self.has_intercept = problem.fit_intercept
         self.pairs = Pairs(self.columns)
         self.free = point.factors[block.outputs, :k].reshape(n, c, k)
@@ -170,6 +173,8 @@ class _BlockFactors:
         _, slope, second = block.evaluate(self.raw)
         scaling = np.where(np.arange(q) < k, block.scale[:, np.newaxis], 1.0)
         gradient = block.observations.factor_sums(slope, self.columns).reshape(n, c, q)
+        if not self.tie.is_free:
+            gradient[:, :, k] += self.tie.strength * self.tie.deviations(self.intercepts)
         gradient = gradient * scaling[:, np.newaxis] * self.counts[:, np.newaxis, np.newaxis]
         both = scaling[:, :, np.newaxis] * scaling[:, np.newaxis] * self.counts[:, np.newaxis, np.newaxis]
         hessian = self._hessian(second) * both[:, np.newaxis, :, np.newaxis]
@@ -178,7 +183,7 @@ class _BlockFactors:
         self.to_intercept = np.zeros((n, c, c * k))
         if self.has_intercept:
             s_b = hessian[:, :, :k, :, k].reshape(n, c * k, c)
-            b_b = hessian[:, :, k, :, k]
+            b_b = hessian[:, :, k, :, k] + self.tie.strength * self.counts[:, np.newaxis, np.newaxis] * np.eye(c)
             # Softmax does not see equal shifts of the intercepts.
             ridge = 1e-10 * np.einsum("tii->t", b_b) + 1e-300
             b_b = b_b + ridge[:, np.newaxis, np.newaxis] * np.eye(c)
@@ -230,23 +235,26 @@ class _BlockFactors:
             intercept_step = self.intercept_step - (self.to_intercept @ step[:, :, np.newaxis])[:, :, 0]
         step = step.reshape(n, c, k)
         length = np.ones(n)
-        before = None if self.block.loss.is_quadratic else self._values(self.raw, self.free, prior)
+        before = None if self.block.loss.is_quadratic else self._values(self.raw, self.free, self.intercepts, prior)
         for _ in range(30):
             free = self.free + length[:, np.newaxis, np.newaxis] * step
             intercepts = self.intercepts + length[:, np.newaxis] * intercept_step
             raw = self._raw(free, intercepts)
             if before is None:
                 break
-            risen = self._values(raw, free, prior) > before + 1e-12 * np.abs(before)
+            risen = self._values(raw, free, intercepts, prior) > before + 1e-12 * np.abs(before)
             if not risen.any():
                 break
             length[risen] *= 0.5
         self.free, self.intercepts, self.raw = free, intercepts, raw
         return float(np.abs(step).max(initial=0.0) / max(np.abs(free).max(initial=0.0), 1e-300))
 
-    def _values(self, raw: NDArray, free: NDArray, prior: FactorPrior) -> NDArray:
+    def _values(self, raw: NDArray, free: NDArray, intercepts: NDArray, prior: FactorPrior) -> NDArray:
         """Negative log posterior of every task, (n,)."""
-        loss = self.block.evaluate(raw)[0] * self.counts
+        loss = self.block.evaluate(raw)[0]
+        if not self.tie.is_free:
+            loss = loss + 0.5 * self.tie.strength * self.tie.deviations(intercepts)[:, 0] ** 2
+        loss = loss * self.counts
         values, vectors = np.linalg.eigh(prior.covariance)
         # Directions without variance cannot be left; rounding keeps factors there by next to nothing.
         inverse_root = vectors / np.sqrt(np.maximum(values, 1e-14 * values.max(initial=1e-300)))

@@ -5,7 +5,8 @@ data                                          what the solver works on
 ============================================  =============================================================
 dense X with fewer rows than features         the row space of X
 squared loss, complete targets                second moments: at most n_features rows (`compress_complete`)
-squared loss, own dense rows, n_t > d or own  rows centred per task, compressed where longer than wide
+squared loss, own dense rows, n_t > d or own  rows centred per task, compressed where longer than wide; where
+                                              intercepts are tied, with one more row for the means
 anything else                                 the rows as they are; sparse X stays sparse
 ============================================  =============================================================
 """
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from skmtl.intercepts import InterceptRidge
 from skmtl.objective import Block, Problem
 from skmtl.observations import ListedObservations
 from skmtl.penalties import Penalties
@@ -25,6 +27,7 @@ from skmtl.solvers.basis_step import Point
 from skmtl.solvers.build import (
     ScaleTargets,
     as_labelled,
+    as_single_targets,
     make_blocks,
     make_problem,
     output_order,
@@ -34,13 +37,14 @@ from skmtl.solvers.compression import (
     Moments,
     complete_moments,
     compress_complete,
-    compress_labelled,
     is_complete_squared,
     is_long,
     to_row_space,
 )
-from skmtl.solvers.solution import Solution
+from skmtl.solvers.own_rows import compress_labelled
+from skmtl.solvers.solution import Solution, Tie
 from skmtl.solvers.task_moments import TaskMoments, compress_tasks, has_long_tasks, task_moments
+from skmtl.solvers.tied_intercepts import tied_problem
 from skmtl.tasks import TaskData
 
 #: Row spaces of more rows than this are not formed.
@@ -64,13 +68,15 @@ class Formulation:
     directions : ndarray of shape (n_features, rank), or None
         Row space of X.
     centre : ndarray of shape (n_features,), or None
-        What was subtracted from the rows before `directions`.
+        What was subtracted from the rows that were handed over.
     compressed : Compressed or None
     blocks : tuple of Block, or None
         The observations before any compression, where they are those of the data as they were handed over.
     alpha_own : float or ndarray of shape (n_outputs,)
     is_scarce : bool
         Whether tasks observe fewer rows than there are (dense) features: then local optima are real.
+    weight_per_task : float
+        By which the sum of all losses is divided.
     """
 
     problem: Problem
@@ -84,6 +90,7 @@ class Formulation:
     blocks: tuple[Block, ...] | None = None
     alpha_own: float | NDArray = np.inf
     is_scarce: bool = False
+    weight_per_task: float = 1.0
 
 
 def formulate(
@@ -94,14 +101,20 @@ def formulate(
     fit_intercept: bool,
     scale_targets: ScaleTargets,
     moments: Moments | TaskMoments | None = None,
+    alpha_intercept: float | None = None,
 ) -> Formulation:
     """Choose the formulation by the data at hand.
 
     `moments` stand for the rows of complete squared targets, and for those of long tasks with own parts.
     An array for `alpha_own` (n_tasks,) is a strength for every task, infinity for those without an own part.
+    Intercepts that are tied by `alpha_intercept` need targets of which no row has two.
     """
+    is_tied = alpha_intercept is not None
+    if is_tied:
+        data, moments = as_single_targets(data), None
     own_by_task = np.inf if alpha_own is None else alpha_own
-    penalties = Penalties(alpha, np.inf if alpha_common is None else alpha_common, own_by_task)
+    tie = InterceptRidge(alpha_intercept or 0.0)
+    penalties = Penalties(alpha, np.inf if alpha_common is None else alpha_common, own_by_task, intercepts=tie)
     # Own parts are eliminated row by row, which squared losses on dense rows of their own allow.
     eliminates_own = (
         alpha_own is not None and not sparse.issparse(data.X) and all(task.kind == "regression" for task in data.tasks)
@@ -120,7 +133,7 @@ def formulate(
     is_wide = data.n_rows < data.n_features and data.n_rows <= MAX_ROW_SPACE
     if moments is None and not sparse.issparse(data.X) and is_wide:
         data, directions, centre = to_row_space(data, data.row_weights if fit_intercept else None)
-    pool_scales = alpha_common is not None
+    pool_scales = alpha_common is not None or is_tied
     if is_complete:
         moments = moments if isinstance(moments, Moments) else complete_moments(data, fit_intercept)
         compressed, scales = compress_complete(data, moments, penalties, fit_intercept, scale_targets, pool_scales)
@@ -135,7 +148,10 @@ def formulate(
         if np.ndim(own_by_task):
             by_output = [np.repeat(np.asarray(own_by_task)[b.tasks], b.observations.n_outputs) for b in blocks]
             penalties = replace(penalties, own=np.concatenate(by_output))
-        if (
+        if is_tied:
+            problem, rows_centre = tied_problem(data, blocks[0], penalties, _zeros_or_none(centre, data))
+            centre = rows_centre if directions is None else centre
+        elif (
             len(blocks) == 1
             and blocks[0].loss.is_quadratic
             and data.task_of_row is not None
@@ -155,7 +171,13 @@ def formulate(
         compressed=compressed,
         blocks=kept,
         alpha_own=penalties.own,
+        weight_per_task=data.weight_per_task,
     )
+
+
+def _zeros_or_none(centre: NDArray | None, data: TaskData) -> NDArray | None:
+    """The mean of rows that have been centred, None of those that have not."""
+    return None if centre is None else np.zeros(data.n_features)
 
 
 def describe(problem: Problem, data: TaskData, scales: NDArray) -> Formulation:
@@ -198,6 +220,7 @@ def restore(formulation: Formulation, point: Point, n_columns: int) -> Solution:
         basis, coef = formulation.directions @ basis, formulation.directions @ coef
         own = None if own is None else formulation.directions @ own
         common = None if common is None else formulation.directions @ common
+    if formulation.centre is not None:
         intercepts = intercepts - (formulation.centre @ coef) * formulation.output_scales
     for block in problem.blocks:
         if block.observations.n_outputs > 1:
@@ -233,7 +256,22 @@ def restore(formulation: Formulation, point: Point, n_columns: int) -> Solution:
         objective=point.value,
         dual_gap=np.nan,
         rank=k,
+        tie=_tie(formulation, point),
     )
+
+
+def _tie(formulation: Formulation, point: Point) -> Tie | None:
+    """What tied intercepts have in common, in the user's features and units."""
+    problem, centre = formulation.problem, np.zeros(1)
+    ridge = problem.penalties.intercepts
+    if ridge.is_free:
+        return None
+    if problem.X.centre is not None:
+        centre = problem.X.centre if formulation.directions is None else formulation.directions @ problem.X.centre
+    if formulation.centre is not None:
+        centre = centre + formulation.centre
+    mean = float(np.mean(point.intercepts * formulation.intercept_scales))
+    return Tie(mean, centre, ridge.strength * formulation.weight_per_task)
 
 
 def columns_of(formulation: Formulation, solution: Solution) -> tuple[NDArray, NDArray | None]:

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skmtl.intercepts import InterceptRidge
 from skmtl.matrix import column_means
 from skmtl.penalties import Penalties
 from skmtl.solvers.alternating import Prepared, prepare, solve_prepared
-from skmtl.solvers.build import ScaleTargets, make_blocks, make_problem
+from skmtl.solvers.build import ScaleTargets, as_single_targets, make_blocks, make_problem
 from skmtl.solvers.compression import Moments, complete_moments, is_complete_squared
 from skmtl.solvers.descent import Report
 from skmtl.solvers.factor_prior import refit_factors
@@ -34,13 +35,14 @@ from skmtl.tasks import TaskData
 class Strengths:
     """The penalties of a fit as the user gives them; a part that is None is absent.
 
-    `own_penalty` is "ridge" or "group".
+    `own_penalty` is "ridge" or "group"; intercepts are free where `alpha_intercept` is None.
     """
 
     alpha: float
     alpha_common: float | None = None
     alpha_own: float | None = None
     own_penalty: str = "ridge"
+    alpha_intercept: float | None = None
 
     @property
     def is_group(self) -> bool:
@@ -49,7 +51,7 @@ class Strengths:
     @property
     def penalties(self) -> Penalties:
         common, own = (np.inf if a is None else a for a in (self.alpha_common, self.alpha_own))
-        return Penalties(self.alpha, common, own, self.is_group)
+        return Penalties(self.alpha, common, own, self.is_group, InterceptRidge(self.alpha_intercept or 0.0))
 
 
 def fit_jointly(
@@ -237,7 +239,14 @@ class _Solver:
         alpha, alpha_common = self.strengths.alpha, self.strengths.alpha_common
         with one_blas_thread(self.moments is not None and has_narrow_moments(self.data)):
             formulation = formulate(
-                self.data, alpha, alpha_common, alpha_own, self.fit_intercept, scale_targets, self.moments
+                self.data,
+                alpha,
+                alpha_common,
+                alpha_own,
+                self.fit_intercept,
+                scale_targets,
+                self.moments,
+                self.strengths.alpha_intercept,
             )
             prepared = prepare(formulation, options["n_components"])
             prepared = replace(prepared, formulation=prepared.at(alpha, alpha_common))
@@ -250,8 +259,10 @@ class _Solver:
     def _solve_group(
         self, scale_targets: ScaleTargets, eta: NDArray | None, start: Solution | None = None, **options: Any
     ) -> _Round:
-        strengths, data = self.strengths, self.data
-        n_iter = 0
+        strengths, data, n_iter = self.strengths, self.data, 0
+        is_tied = strengths.alpha_intercept is not None
+        if is_tied:
+            data = as_single_targets(data)
 
         def fit(own: NDArray, start: Solution | None) -> tuple[Solution, _Round]:
             nonlocal n_iter
@@ -262,7 +273,8 @@ class _Solver:
                 found = replace(found, solution=solution)
             return found.solution, found
 
-        blocks, scales = make_blocks(data, scale_targets, None if strengths.alpha_common is None else np.nan)
+        pool_scales = strengths.alpha_common is not None or is_tied
+        blocks, scales = make_blocks(data, scale_targets, np.nan if pool_scales else None)
         problem = make_problem(data, blocks, strengths.penalties, self.fit_intercept)
         plain = prepare(describe(problem, data, scales)).at(strengths.alpha, strengths.alpha_common)
         solution, last, eta = solve_group(plain, fit, start, eta)

@@ -6,6 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from skmtl.intercepts import InterceptRidge
+from skmtl.matrix import FeatureMatrix
+from skmtl.objective import Problem
 from skmtl.penalties import Penalties
 from skmtl.solvers.basis_step import Point
 from skmtl.solvers.build import ScaleTargets, make_blocks, make_problem
@@ -33,6 +36,7 @@ def fit_factors(
 ) -> Solution:
     """Factors and intercepts of new tasks under the basis and the common part of `solution`.
 
+    Where its intercepts are tied, those of new tasks bear the same ridge about their mean, which stays.
     Own parts of new tasks are zero: what basis and common part cannot say stays in the residuals.
 
     Parameters
@@ -87,7 +91,8 @@ def fit_new_tasks(
     scale_targets : {"std", "residual", None}
     """
     # New tasks have no own part.
-    penalties = Penalties(alpha, np.inf if alpha_common is None else alpha_common)
+    ridge = InterceptRidge() if solution.tie is None else solution.tie.ridge(data.weight_per_task)
+    penalties = Penalties(alpha, np.inf if alpha_common is None else alpha_common, intercepts=ridge)
     ratio = None if solution.noise is None else solution.noise.ratio
     scales: ScaleTargets = "std" if scale_targets == "residual" else scale_targets
 
@@ -119,13 +124,24 @@ def fit_new_tasks(
 
 
 def _formulate(
-    data: TaskData, solution: Solution, alpha: float, fit_intercept: bool, scale_targets: ScaleTargets
+    data: TaskData,
+    solution: Solution,
+    alpha: float,
+    fit_intercept: bool,
+    scale_targets: ScaleTargets,
 ) -> Formulation:
-    has_common = solution.common is not None
+    has_common, tie = solution.common is not None, solution.tie
     # Any finite strength does: the common part is not fitted here.
     penalties = Penalties(alpha if np.isfinite(alpha) else 1.0, 1.0 if has_common else np.inf)
-    blocks, scales = make_blocks(data, scale_targets, _shared_scale(solution) if has_common else None)
-    return describe(make_problem(data, blocks, penalties, fit_intercept), data, scales)
+    is_pooled = has_common or tie is not None
+    blocks, scales = make_blocks(data, scale_targets, _shared_scale(solution) if is_pooled else None)
+    if tie is None:
+        return describe(make_problem(data, blocks, penalties, fit_intercept), data, scales)
+    # Intercepts are those at the mean of X in the fit, which the rows of new tasks need not have.
+    unit = float(scales[0]) if blocks[0].loss.is_quadratic else 1.0
+    penalties = replace(penalties, intercepts=tie.ridge(data.weight_per_task, unit))
+    problem = Problem(FeatureMatrix(data.X, tie.centre), tuple(blocks), penalties, fit_intercept)
+    return describe(problem, data, scales)
 
 
 def _shared_scale(solution: Solution) -> float:

@@ -3,7 +3,7 @@
 A linear smoother with hat matrix H leaves residuals with ``E |y - H y|^2 = noise^2 (n - tr H)`` where its prior is
 right, so that the noise of task t is estimated from its residuals over ``n_t - df_t``. The degrees of freedom are
 
-1. one for the intercept;
+1. one for the intercept, or the share of one that a ridge leaves it;
 2. ``tr A_t (A_t + alpha)^-1`` for the factors, ``A_t`` the curvature of the loss in them; with an own part both
    together, ``tr(1 - K^-1) + tr (Z'K^-1 Z + alpha)^-1 Z'K^-2 Z`` with ``K = 1 + X X' / alpha_own``, ``Z = X B``;
 3. the task's share of those of basis and common part, whose curvature is ``H (x) S S'`` (as in the preconditioner):
@@ -73,10 +73,13 @@ def estimate_noise(
     if preconditioner is not None:
         shared = _shared_freedom(data, sums, solution, penalties, scaled_weights, preconditioner)
     unit = count_unit(data)
+    intercepts = np.zeros(len(tasks))
+    if fit_intercept:
+        intercepts = penalties.intercepts.freedom(scaled_weights * sums.counts)
     joint = np.zeros(len(tasks))
     if preconditioner is not None:
         joint = _joint_freedom(data, sums, solution, penalties, scaled_weights)
-    left = np.maximum(sums.counts * unit - float(fit_intercept) - own - factors - shared - joint, 0.0)
+    left = np.maximum(sums.counts * unit - intercepts - own - factors - shared - joint, 0.0)
     variances = sums.total_squares / sums.counts
     varies = sums.total_squares > 0
     squares = np.maximum(sums.residual_squares, _ROUNDING * sums.total_squares) * unit
@@ -94,7 +97,7 @@ def estimate_noise(
     deviations, freedom, precision = np.full(n_tasks, np.nan), np.zeros(n_tasks), np.full(n_tasks, np.inf)
     widening = np.ones(n_tasks)
     widening[tasks] += np.divide(joint, factors, out=np.zeros(len(tasks)), where=factors > 0)
-    deviations[tasks], freedom[tasks] = np.sqrt(noise), factors + float(fit_intercept)
+    deviations[tasks], freedom[tasks] = np.sqrt(noise), factors + intercepts
     precision[tasks] = _PRIOR_COUNT + left
     return Noise(deviations, ratio, freedom, precision, widening)
 

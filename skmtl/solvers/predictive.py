@@ -2,7 +2,8 @@
 
 With ``z = x @ basis`` a target of a regression task t has the variance ::
 
-    noise_t^2 (1 + 1 / n_t)                                          noise, and the intercept
+    noise_t^2 (1 + 1 / n_t)                                          noise, and the intercept; where a ridge ties the
+                                                                     intercepts, n_t is what it makes of the rows
     + (z - mean_t)' V_t (z - mean_t)                                 factors, V_t their posterior covariance
     + sum_ij (q_i'x)^2 l_tj^2 / (lambda_i omega_j + alpha_j)         basis and common part
     + noise_t^2 / nbar  x' (G + alpha_own)^-1 x                      own part, G the mean over the tasks
@@ -114,10 +115,14 @@ def task_spread(
     n_tasks, scale = len(data.tasks), solution.target_scale
     assert solution.noise is not None
     unit = count_unit(data)
+    counts = np.full(n_tasks, np.inf)
+    if fit_intercept:
+        weights = data.weight_of_tasks / data.weight_per_task * sums.counts
+        counts = sums.counts * unit / (weights * penalties.intercepts.variances(weights))
     has_own = solution.own is not None and penalties.has_own
     return Spread(
         shared,
-        sums.counts * unit if fit_intercept else np.full(n_tasks, np.inf),
+        counts,
         sums.score_means,
         _posterior(data, solution, sums, formulation),
         scaled_factors(data, solution, penalties),
@@ -148,7 +153,7 @@ def standard_deviations(solution: Solution, X: Any, tasks: NDArray) -> NDArray:
     """Standard deviation of a new target of each of `tasks` for every row of X, shape (n_rows, len(tasks)).
 
     A task of position -1 was not in the fit: its factors vary as those of the fitted tasks do about zero, its
-    intercept as theirs, and its noise is theirs on average.
+    intercept as theirs (at the mean of X, where they are tied there), and its noise is theirs on average.
     """
     spread = solution.spread
     if isinstance(spread, MergedSpread):
@@ -201,7 +206,11 @@ def _variances_of_new(solution: Solution, spread: Spread, X: Any) -> NDArray:
     second = second + spread.mean_covariance
     scores = np.asarray(X @ solution.basis[:, :k])
     of_factors = np.sum((scores @ second) * scores, axis=1)
-    return np.mean(solution.noise.deviations**2) + np.var(solution.intercept) + of_basis * shared.variance + of_factors
+    noise = solution.noise.deviations**2
+    levels = np.var(solution.intercept)
+    if solution.tie is not None:
+        levels = np.var(solution.intercept + solution.tie.centre @ solution.coef) + np.mean(noise / spread.counts)
+    return np.mean(noise) + levels + of_basis * shared.variance + of_factors
 
 
 def _merged(spread: MergedSpread, X: Any, tasks: NDArray) -> NDArray:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skmtl.intercepts import InterceptRidge
 from skmtl.solvers.spread import MergedSpread, Spread
 
 
@@ -73,6 +74,29 @@ class FactorPrior:
 
 
 @dataclass(frozen=True)
+class Tie:
+    """What intercepts that learn from each other have in common, in the user's units.
+
+    Attributes
+    ----------
+    mean : float
+        Of the linear predictors of all tasks at `centre`.
+    centre : ndarray of shape (n_features,)
+        Mean of X over the observations.
+    strength : float
+        What half a squared deviation costs beside the sum, not the mean, of all losses.
+    """
+
+    mean: float
+    centre: NDArray
+    strength: float
+
+    def ridge(self, weight_per_task: float, scale: float = 1.0) -> InterceptRidge:
+        """For intercepts in this unit of further tasks, beside losses divided by that weight."""
+        return InterceptRidge(self.strength / weight_per_task, self.mean / scale)
+
+
+@dataclass(frozen=True)
 class Solution:
     """A fitted joint model, outputs in task order (`TaskData.output_offsets`), user's units.
 
@@ -105,6 +129,7 @@ class Solution:
         What the features were divided by before everything else.
     spread : Spread or MergedSpread, or None where it was not asked for
         What is uncertain about the coefficients; all tasks are regressions then.
+    tie : Tie, or None where intercepts are free
     """
 
     basis: NDArray
@@ -124,6 +149,7 @@ class Solution:
     feature_scale: NDArray | None = None
     feature_unit: NDArray | None = None
     spread: Spread | MergedSpread | None = None
+    tie: Tie | None = None
 
     @property
     def inside_scale(self) -> NDArray | None:
@@ -165,4 +191,5 @@ def with_columns_times(solution: Solution, factors: NDArray) -> Solution:
         common=None if solution.common is None else solution.common * factors,
         own=None if solution.own is None else solution.own * column,
         coef=solution.coef * column,
+        tie=None if solution.tie is None else replace(solution.tie, centre=solution.tie.centre / factors),
     )

@@ -18,6 +18,7 @@ from skmtl.matrix import FeatureMatrix
 from skmtl.objective import Problem
 from skmtl.penalties import leading_left_vectors
 from skmtl.solvers.basis_step import Point
+from skmtl.solvers.factor_step import eliminate
 from skmtl.solvers.preconditioner import Preconditioner, make_preconditioner
 from skmtl.solvers.task_models import LossState
 
@@ -26,6 +27,8 @@ _WEAKEST = 1e-11
 #: Combinations of outputs that are tried beyond the components, what share of the rows tells which, and how few of
 #: them do not: a sample twice as noisy as the data already names nearly the same.
 _EXTRA_COLUMNS, _SAMPLED_SHARE, _LEAST_SAMPLE = 5, 0.1, 2000
+#: Decrease per output that intercepts alone may leave.
+_INTERCEPT_TOLERANCE = 1e-12
 #: Doubles that the factor step's systems may hold, own parts included.
 _MAX_OWN_ELEMENTS = 1 << 24
 
@@ -36,6 +39,8 @@ def null_point(problem: Problem) -> Point:
     n_frozen = int(np.isfinite(problem.penalties.common))
     factors = np.outer(problem.shares_common, np.full(n_frozen, problem.penalties.common_factor))
     intercepts = np.concatenate([problem.null_raw(block) for block in problem.blocks])
+    if not problem.penalties.intercepts.is_free:
+        intercepts = _tied_intercepts(problem, intercepts)
     empty = np.zeros((n_rows, n_frozen))
     value, slopes = problem.constant, []
     states: list[LossState | None] = []
@@ -51,6 +56,7 @@ def null_point(problem: Problem) -> Point:
             loss, slope = float(np.sum(state.losses)), state.slope
         value += loss
         slopes.append(slope)
+    value += problem.penalties.intercepts.penalty(intercepts)
     point = Point(np.zeros((n_features, n_frozen)), empty, factors, intercepts, 0, value, slopes, states=states)
     if problem.penalties.has_own:
         point.own = np.zeros((n_features, problem.n_outputs))
@@ -59,6 +65,13 @@ def null_point(problem: Problem) -> Point:
         else:
             point.own_raw = [np.zeros_like(slope) for slope in slopes]
     return point
+
+
+def _tied_intercepts(problem: Problem, intercepts: NDArray) -> NDArray:
+    """The best ones of a model without coefficients."""
+    n_outputs = problem.n_outputs
+    nothing = np.empty((problem.X.shape[0], 0)), np.empty((0, 0)), np.empty((n_outputs, 0))
+    return eliminate(problem, *nothing, intercepts, _INTERCEPT_TOLERANCE * n_outputs, polish=2).intercepts
 
 
 def _eliminates_own(problem: Problem) -> bool:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skmtl.objective import Block, Problem, with_ones
+from skmtl.intercepts import InterceptRidge
+from skmtl.objective import Block, Problem
 from skmtl.observations import Pairs
 
 #: A curvature serves as long as each step promises this much less than the one before.
@@ -47,10 +48,11 @@ class QuadraticStep:
 
     def __init__(self, problem: Problem, block: Block, scores, factors, intercepts, k: int, offset):
         self.problem, self.block, self.scores, self.k = problem, block, scores, k
+        self.link: NDArray | None = None
         self.targets = block.y - offset
         self.frozen = factors[block.outputs, k:]
         observations = block.observations
-        columns = with_ones(scores) if problem.fit_intercept else scores
+        columns = problem.with_ones(scores) if problem.fit_intercept else scores
         # All weights equal and no gaps: every task has the same Gram matrix, which is then formed once.
         if isinstance(block.weights, float) and not hasattr(observations, "rows"):
             grams = (block.weights * (columns.T @ columns))[np.newaxis]
@@ -64,24 +66,41 @@ class QuadraticStep:
         if problem.fit_intercept:
             self.ones, self.total = grams[:, :k, p], grams[:, p, p]
             self.target_sum = moments[:, p]
-            self.grams -= self.ones[:, :, np.newaxis] * (self.ones / self.total[:, np.newaxis])[:, np.newaxis]
-            self.moments = self.moments - self.ones * (self.target_sum / self.total)[:, np.newaxis]
+            ridge = problem.penalties.intercepts
+            divisor = self.total if ridge.is_free else self.total + ridge.strength
+            self.grams -= self.ones[:, :, np.newaxis] * (self.ones / divisor[:, np.newaxis])[:, np.newaxis]
+            self.moments = self.moments - self.ones * (self.target_sum / divisor)[:, np.newaxis]
+            if not ridge.is_free:
+                self._tie_intercepts(ridge)
         self.free = factors[block.outputs, :k]
         self.intercepts = intercepts[block.outputs]
+
+    def _tie_intercepts(self, ridge: InterceptRidge) -> None:
+        """The mean of the intercepts, eliminated after their deviations, ties the factors of all tasks.
+
+        It leaves ``-(sum_t link_t's_t)^2 / 2`` and a share of the linear terms; a mean that is known the latter only.
+        """
+        gains = 1.0 / (self.total + ridge.strength)
+        mean = ridge.best_mean(self.total, self.target_sum)
+        self.moments = self.moments - self.ones * (ridge.strength * mean * gains)[:, np.newaxis]
+        if ridge.mean is None:
+            unit = np.sqrt(ridge.strength / np.sum(gains * self.total))
+            self.link = unit * gains[:, np.newaxis] * self.ones
 
     def refresh(self) -> None:
         """The quadratic model is the loss itself."""
 
     def solve(self, precision: NDArray) -> NDArray:
         """Minimiser of the loss under the penalty ``free @ precision @ free' / 2``, shape (n_tasks, k)."""
-        return solve_systems(self.grams + precision, self.moments)
+        return solve_linked(self.grams + precision, self.moments, self.link)
 
     def model_decrease(self, free: NDArray) -> float:
         """By how much the loss at `free` is below the loss at the present factors."""
         return self._value(self.free) - self._value(free)
 
     def _value(self, free: NDArray) -> float:
-        return float(0.5 * np.sum((self.grams @ free[:, :, np.newaxis])[:, :, 0] * free) - np.sum(self.moments * free))
+        value = float(0.5 * np.sum((self.grams @ free[:, :, np.newaxis])[:, :, 0] * free) - np.sum(self.moments * free))
+        return value if self.link is None else value - 0.5 * float(np.sum(self.link * free)) ** 2
 
     def move(self, free: NDArray, precision: NDArray) -> None:
         self.free = free
@@ -97,16 +116,18 @@ class QuadraticStep:
         return self._finish()[0]
 
     def finish(self) -> tuple[float, NDArray, None]:
-        """Total weighted loss, and its gradient per observation."""
+        """Total weighted loss with the penalty of the intercepts, and the loss's gradient per observation."""
         return (*self._finish(), None)
 
     def _finish(self) -> tuple[float, NDArray]:
         if self.problem.fit_intercept:
-            self.intercepts = (self.target_sum - np.sum(self.ones * self.free, axis=1)) / self.total
+            left = self.target_sum - np.sum(self.ones * self.free, axis=1)
+            self.intercepts = self.problem.penalties.intercepts.best(self.total, left)
         factors = np.concatenate([self.free, self.frozen], axis=1)
         raw = self.problem.raw(self.block, self.scores, factors, self.intercepts)
         raw -= self.targets
-        return self.block.quadratic_loss(raw)
+        loss, slope = self.block.quadratic_loss(raw)
+        return loss + self.problem.penalties.intercepts.penalty(self.intercepts), slope
 
 
 class NewtonStep:
@@ -130,7 +151,8 @@ class NewtonStep:
     ):
         self.problem, self.block, self.k = problem, block, k
         self.scores, self.offset = scores, offset
-        self.columns = with_ones(scores[:, :k]) if problem.fit_intercept else scores[:, :k]
+        self.columns = problem.with_ones(scores[:, :k]) if problem.fit_intercept else scores[:, :k]
+        self.ridge = problem.penalties.intercepts
         self.pairs = Pairs(self.columns)
         self.frozen = factors[block.outputs, k:]
         self.free = factors[block.outputs, :k].copy()
@@ -206,8 +228,8 @@ class NewtonStep:
             self.intercepts = flat[:, self.k].copy()
 
     def loss(self) -> float:
-        """Total weighted loss at the present factors."""
-        return float(np.sum(self.state.losses))
+        """Total weighted loss at the present factors, with the penalty of the intercepts."""
+        return float(np.sum(self.state.losses)) + self.ridge.penalty(self.intercepts)
 
     loss_relative = loss
 
@@ -217,7 +239,9 @@ class NewtonStep:
         n_tasks, c, q = self.linear.shape
         penalty = np.zeros((q, q))
         penalty[: self.k, : self.k] = precision
-        if self.curvature.ndim == 4:
+        if not self.ridge.is_free:
+            self.target = self._solve_tied(penalty)
+        elif self.curvature.ndim == 4:
             solved = [solve_systems(self.curvature[:, a] + penalty, self.linear[:, a]) for a in range(c)]
             self.target = np.stack(solved, axis=1)
         else:
@@ -225,10 +249,28 @@ class NewtonStep:
             self.target = solve_systems(whole, self.linear.reshape(n_tasks, c * q)).reshape(self.linear.shape)
         return self.target[:, :, : self.k]
 
+    def _solve_tied(self, penalty: NDArray) -> NDArray:
+        """As `solve` for tasks of one output whose intercepts bear a ridge about their mean: that mean is free too."""
+        assert self.curvature is not None
+        strength, k = self.ridge.strength, self.k
+        penalty[k, k] = strength
+        systems, right = self.curvature + penalty, self.linear[:, 0]
+        unit = np.zeros_like(right)
+        unit[:, k] = 1.0
+        apart, along = solve_systems(systems, right), solve_systems(systems, unit)
+        mean = self.ridge.mean
+        if mean is None:
+            # The deviations from it add to zero.
+            mean = float(np.sum(apart[:, k]) / np.sum(1.0 - strength * along[:, k]))
+        return (apart + strength * mean * along)[:, np.newaxis]
+
     def model_decrease(self, free: NDArray) -> float:
         """By how much the model of the loss at the last solution is below its value here."""
         step = self.target - self.point
-        return -float(np.sum(self.gradient * step) + 0.5 * np.sum(self._times_curvature(step) * step))
+        decrease = -float(np.sum(self.gradient * step) + 0.5 * np.sum(self._times_curvature(step) * step))
+        if self.ridge.is_free:
+            return decrease
+        return decrease + self.ridge.penalty(self.intercepts) - self.ridge.penalty(self.target[:, 0, self.k])
 
     def _times_curvature(self, vectors: NDArray) -> NDArray:
         assert self.curvature is not None
@@ -242,8 +284,10 @@ class NewtonStep:
         step = self.target - self.point
         slope = self.gradient.copy()
         slope[:, :, : self.k] += self.point[:, :, : self.k] @ precision
-        decrement = np.maximum(-np.sum(slope * step, axis=(1, 2)), 0.0)
-        total = float(np.sum(decrement))
+        if not self.ridge.is_free:
+            slope[:, 0, self.k] += self.ridge.strength * self.ridge.deviations(self.intercepts)
+        decrement = np.maximum(self._together(-np.sum(slope * step, axis=(1, 2))), 0.0)
+        total = float(np.sum(decrement)) if self.ridge.is_free else float(decrement[0])
         self._line_search(step, decrement, precision)
         # The curvature has served when steps no longer shrink fast.
         if total > _CHORD_RATE * self.last_decrement:
@@ -284,7 +328,7 @@ class NewtonStep:
         raw_step = observations.raw(
             self.columns, flat * np.where(np.arange(flat.shape[1]) < k, block.output_scale, 1.0)
         )
-        before = self._task_values(self.state.losses, self.free, precision)
+        before = self._task_values(self.state.losses, self.free, self.intercepts, precision)
         length = np.ones(observations.n_tasks)
         for _ in range(40):
             spread = observations.spread(length)
@@ -292,7 +336,10 @@ class NewtonStep:
             move = raw_step if length.min() == 1.0 else raw_step * _over_outputs(spread, raw_step.ndim > block.y.ndim)
             state = self._evaluate(self.state.raw + move)
             free = self.free + flat[:, :k] * np.repeat(length, observations.n_outputs)[:, np.newaxis]
-            after = self._task_values(state.losses, free, precision)
+            intercepts = self.intercepts
+            if self.problem.fit_intercept:
+                intercepts = intercepts + flat[:, k] * np.repeat(length, observations.n_outputs)
+            after = self._task_values(state.losses, free, intercepts, precision)
             # A rounding error's worth of rise is no rise.
             risen = ~(after <= before - 1e-4 * length * decrement + 1e-13 * np.abs(before))
             if not risen.any():
@@ -300,13 +347,16 @@ class NewtonStep:
             length[risen] *= 0.5
         else:
             return
-        self.state, self.free = state, free
-        if self.problem.fit_intercept:
-            self.intercepts = self.intercepts + flat[:, k] * np.repeat(length, observations.n_outputs)
+        self.state, self.free, self.intercepts = state, free, intercepts
 
-    def _task_values(self, losses: NDArray, free: NDArray, precision: NDArray) -> NDArray:
+    def _task_values(self, losses: NDArray, free: NDArray, intercepts: NDArray, precision: NDArray) -> NDArray:
         penalty = 0.5 * np.sum((free @ precision) * free, axis=1)
-        return losses + penalty.reshape(len(losses), self.block.observations.n_outputs).sum(axis=1)
+        values = losses + penalty.reshape(len(losses), self.block.observations.n_outputs).sum(axis=1)
+        return values if self.ridge.is_free else self._together(values) + self.ridge.penalty(intercepts)
+
+    def _together(self, values: NDArray) -> NDArray:
+        """Values of every task; their sum for each where tied intercepts make all tasks move as one."""
+        return values if self.ridge.is_free else np.full(len(values), np.sum(values))
 
     def finish(self) -> tuple[float, NDArray, LossState]:
         """Total weighted loss, its gradient per observation, and all that is known of it."""
@@ -315,6 +365,15 @@ class NewtonStep:
 
 def _over_outputs(values: NDArray, has_outputs: bool) -> NDArray:
     return values[..., np.newaxis] if has_outputs else values
+
+
+def solve_linked(matrices: NDArray, right: NDArray, link: NDArray | None) -> NDArray:
+    """As `solve_systems`, less ``link link'`` of shape (m, q), which ties all systems, in the matrix of them all."""
+    solved = solve_systems(matrices, right)
+    if link is None or right.shape[1] == 0:
+        return solved
+    along = solve_systems(matrices, link)
+    return solved + along * (np.sum(link * solved) / (1.0 - np.sum(link * along)))
 
 
 def solve_systems(matrices: NDArray, right: NDArray) -> NDArray:

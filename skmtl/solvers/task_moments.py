@@ -1,7 +1,7 @@
 """Second moments of what every task sees of a shared X with gaps: all that squared losses say of long tasks.
 
 Own parts of the tasks leave through them whatever their strength is, so that fits which differ in strengths only share
-one pass over the data. (Rows that belong to one task each are compressed in `compression`.)
+one pass over the data. (Rows that belong to one task each are compressed in `own_rows`.)
 """
 
 from __future__ import annotations
@@ -119,7 +119,8 @@ def compress_tasks(
     offsets = np.arange(n_tasks + 1) * n_features
     rows, y = tables.reshape(-1, n_features), targets.ravel()
     if penalties.has_own:
-        rows, y = whiten(rows, y, offsets, np.broadcast_to(penalties.own, n_tasks))
+        rows, whitened = whiten(rows, y[:, np.newaxis], offsets, np.broadcast_to(penalties.own, n_tasks))
+        y = whitened[:, 0]
     listed = ListedObservations(len(rows), np.arange(len(rows)), offsets)
     everyone = np.arange(n_tasks)
     block = Block(LOSSES["regression"], listed, y, 1.0, np.ones(n_tasks), everyone, slice(0, n_tasks))
