@@ -1,4 +1,4 @@
-"""Intercepts that learn from each other, in the solver: the optimum of F, whatever the loss, the parts and the layout."""
+"""Intercepts that learn from each other, in the solver: the optimum of F for every loss, part and layout."""
 
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ def fitted_attributes(solution: Solution, tasks: tuple[Task, ...], form: Form) -
         "own_": None if solution.own is None else by_task(names, outputs, solution.own),
         "coef_": _public(tasks, form, [_coef(task, rows[o]) for task, o in zip(tasks, outputs)]),
         "intercept_": public_intercepts(solution.intercept, tasks, form),
+        "intercept_mean_": None if solution.tie is None else solution.tie.mean,
         "target_scale_": dict(zip(names, solution.target_scale.tolist())),
         "rank_": solution.rank,
         "objective_": solution.objective,

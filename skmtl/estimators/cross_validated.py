@@ -18,6 +18,7 @@ from skmtl.estimators.callbacks import SearchProgress, with_callbacks
 from skmtl.estimators.low_rank import LowRankModel
 from skmtl.estimators.parameters import TUNED, check_tuned_parameters
 from skmtl.estimators.splits import Splits, data_splits, user_splits
+from skmtl.estimators.ties import can_tie, require_ties
 from skmtl.model_selection.default_splitter import as_rows
 from skmtl.scoring import MultiTaskScorer, require_known_tasks
 from skmtl.solvers import Solution, feature_scales, merge_solutions, out_of_units
@@ -40,6 +41,7 @@ from skmtl.tuning import (
     harmed_tasks,
     has_evidence,
     make_folds,
+    moderated_scales,
     natural_scales,
     outsiders,
     search,
@@ -137,6 +139,11 @@ or (where X is one) a dict, default=None
         solution = self._refit(data, given.start, final, joined, guarded, alone_with, report) if self.refit else None
         return solution, found
 
+    def _require_ties(self, data: TaskData) -> None:
+        given = as_values(self.alpha_intercept)
+        if given is not None and any(value is not None for value in given):
+            require_ties(data, self.fit_intercept, self.alpha_intercept)
+
     def _search(
         self, data: TaskData, given: Given, given_splits: Splits, progress: SearchProgress
     ) -> tuple[Evaluation, Scales, FitOptions]:
@@ -146,6 +153,15 @@ or (where X is one) a dict, default=None
         scales = natural_scales(data, options)
         scorer = None if self.scoring is None else self._fold_scorer(data, given, [given_splits[k][1] for k in kept])
         space = self._space()
+        if space.alpha_intercept is None and not can_tie(data, self.fit_intercept):
+            space = replace(space, alpha_intercept=(None,))
+        if (
+            space.alpha_intercept != (None,)
+            and options.scale_targets is not None
+            and data.tasks[0].kind == "regression"
+        ):
+            # Levels that may be compared: so may be errors, and tasks of few rows do not say in which unit.
+            scales = replace(scales, target=moderated_scales(data))
         keeps_features = scorer is not None or (space.feature_prior is not None and "learned" in space.feature_prior)
         seen = data if keeps_features else _in_row_space(data, self.fit_intercept)
         is_race = not space.is_grid and not self.one_standard_error
@@ -196,7 +212,8 @@ or (where X is one) a dict, default=None
         The objective is a mean over rows. A prior counts as much as a given number of them, so that its strength in
         the mean falls as rows are added: what was best on four fifths of them is too strong by a quarter.
         """
-        strengths = {name: getattr(candidate, name) for name in ("alpha", "alpha_common", "alpha_own")}
+        names = ("alpha", "alpha_common", "alpha_own", "alpha_intercept")
+        strengths = {name: getattr(candidate, name) for name in names}
         return replace(
             candidate,
             **{
@@ -375,7 +392,8 @@ def _of_some(candidate: Candidate, some: TaskData, everything: TaskData) -> Cand
     A strength is that of a mean over the observations of a task on average, which others leave larger or smaller.
     """
     ratio = everything.weight_per_task / some.weight_per_task
-    strengths = {name: getattr(candidate, name) for name in ("alpha", "alpha_common", "alpha_own")}
+    names = ("alpha", "alpha_common", "alpha_own", "alpha_intercept")
+    strengths = {name: getattr(candidate, name) for name in names}
     return replace(candidate, **{name: a * ratio for name, a in strengths.items() if a is not None})
 
 
@@ -387,7 +405,7 @@ def _fold_means(task_scores: NDArray) -> NDArray:
 
 
 def _shares_nothing(candidate: Candidate) -> bool:
-    return not candidate.has_shared and candidate.alpha_common is None
+    return not candidate.has_shared and candidate.alpha_common is None and candidate.alpha_intercept is None
 
 
 def _is_independent(candidate: Candidate) -> bool:

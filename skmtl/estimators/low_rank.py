@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 
 from skmtl.estimators.base import Given, JointModel
 from skmtl.estimators.parameters import TUNED
+from skmtl.estimators.ties import require_same_kind, require_ties
 from skmtl.matrix import column_deviations
 from skmtl.solvers import (
     Solution,
@@ -41,6 +42,7 @@ class LowRankModel(JointModel):
     if TYPE_CHECKING:
         scale_features: bool
         alpha: float
+        alpha_intercept: Any
 
     @property
     def _keeps_spread(self) -> bool:
@@ -48,6 +50,7 @@ class LowRankModel(JointModel):
         return False
 
     def _solve(self, data: TaskData, given: Given, report: Any) -> tuple[Solution | None, dict[str, Any]]:
+        self._require_ties(data)
         given = replace(given, start=self._start(data))
         if not self.scale_features:
             return self._solve_as_given(data, given, report)
@@ -56,6 +59,11 @@ class LowRankModel(JointModel):
         scaled = replace(given, units=units, start=start)
         solution, found = self._solve_as_given(in_units(data, units), scaled, report)
         return None if solution is None else out_of_units(solution, units), found
+
+    def _require_ties(self, data: TaskData) -> None:
+        """ValueError where intercepts cannot be tied as the parameters demand."""
+        if self.alpha_intercept is not None:
+            require_ties(data, self.fit_intercept, self.alpha_intercept)
 
     def _solve_as_given(self, data: TaskData, given: Given, report: Any) -> tuple[Solution | None, dict[str, Any]]:
         """As `_solve`, of features that need no scaling any more."""
@@ -79,6 +87,7 @@ class LowRankModel(JointModel):
         alpha: float,
         alpha_common: float | None,
         alpha_own: float | None,
+        alpha_intercept: float | None,
         factor_prior: str,
         feature_prior: str,
     ) -> Solution:
@@ -91,7 +100,7 @@ class LowRankModel(JointModel):
             share = prior_share(data, candidate, options, seed)
         return fit_jointly(
             data,
-            Strengths(alpha, alpha_common, alpha_own, getattr(self, "own_penalty", "ridge")),
+            Strengths(alpha, alpha_common, alpha_own, getattr(self, "own_penalty", "ridge"), alpha_intercept),
             n_components=n_components,
             factor_prior=factor_prior,
             feature_prior=feature_prior,
@@ -109,6 +118,8 @@ class LowRankModel(JointModel):
         )
 
     def _solve_new(self, data: TaskData) -> Solution:
+        if self._solution.tie is not None:
+            require_same_kind(self._tasks, data.tasks)
         # Where strengths were tuned, those that were chosen.
         alpha, alpha_common = (getattr(self, f"{name}_", getattr(self, name)) for name in ("alpha", "alpha_common"))
         return fit_new_tasks(

@@ -29,6 +29,11 @@ class LowRankClassifier(LowRankModel, ClassifierMixin, BaseEstimator):
         part.
     alpha_own : float, default=None
         Strength of each task's own deviation. None: no own parts.
+    alpha_intercept : float, default=None
+        Ridge strength of the deviations of the tasks' intercepts from their mean, which is not penalised and taken at
+        the mean of X: tasks of few rows learn their level from all tasks. Needs tasks of one kind and one unit
+        (the same two classes) of which no row has two targets: own rows, the long form, or targets with gaps. None:
+        every intercept is free.
     factor_prior : {"ridge", "learned"}, default="ridge"
         "ridge": factors shrink to zero, all by the same strength. "learned": after the fit, mean and covariance
         of the factors are estimated from all tasks, and the factors recomputed under this prior. It pays with
@@ -55,7 +60,7 @@ class LowRankClassifier(LowRankModel, ClassifierMixin, BaseEstimator):
     n_init : int, default=1
         Starts: the first is spectral, the others are random; the best objective is kept.
     fit_intercept : bool, default=True
-        Whether every output has an intercept, which is not penalised.
+        Whether every output has an intercept, which is not penalised without `alpha_intercept`.
     max_iter : int, default=500
         Most steps of the basis from one start.
     tol : float, default=1e-8
@@ -98,6 +103,8 @@ class LowRankClassifier(LowRankModel, ClassifierMixin, BaseEstimator):
         list of them.
     intercept_ : dict of {task: float or ndarray}, float, ndarray or list
         Intercepts, in the form of `coef_`.
+    intercept_mean_ : float or None
+        Mean over the tasks of their linear predictors at the mean of X, which `alpha_intercept` ties them to.
     classes_by_task_ : dict of {task: ndarray of shape (n_classes,)}
         Classes of the classification tasks.
     classes_ : ndarray of shape (n_classes,) or list of such
@@ -133,6 +140,7 @@ class LowRankClassifier(LowRankModel, ClassifierMixin, BaseEstimator):
 
         F = (1 / nbar) sum_t w_t sum_i v_ti loss_t(y_ti, raw_ti)
             + alpha / 2 (|B|^2 + |S|^2) + alpha_common / 2 |m|^2 + alpha_own / 2 |E|^2
+            + alpha_intercept / 2 sum_t (b_t + x W_t - mean)^2
 
     over the basis B (n_features, k), factors S, common part m, own parts E and intercepts b, with the weights
     v of the observations and w of the tasks, and nbar = (sum of all v) / n_tasks. Then alpha means the same
@@ -170,6 +178,7 @@ class LowRankClassifier(LowRankModel, ClassifierMixin, BaseEstimator):
         alpha: float = 0.1,
         alpha_common: float | None = None,
         alpha_own: float | None = None,
+        alpha_intercept: float | None = None,
         factor_prior: str = "ridge",
         feature_prior: str = "ridge",
         own_penalty: str = "ridge",
@@ -190,6 +199,7 @@ class LowRankClassifier(LowRankModel, ClassifierMixin, BaseEstimator):
         self.alpha = alpha
         self.alpha_common = alpha_common
         self.alpha_own = alpha_own
+        self.alpha_intercept = alpha_intercept
         self.factor_prior = factor_prior
         self.feature_prior = feature_prior
         self.own_penalty = own_penalty

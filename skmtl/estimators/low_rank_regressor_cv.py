@@ -25,6 +25,9 @@ class LowRankRegressorCV(SpreadMixin, LowRankModelCV, RegressorMixin, BaseEstima
         Strength of the common part; None leaves it out.
     alpha_own : "auto", float, None or list of such, default="auto"
         Strength of the own parts; None leaves them out.
+    alpha_intercept : "auto", float, None or list of such, default="auto"
+        Strength that ties the tasks' intercepts to their mean, for tasks of few rows. "auto" tries it for tasks of one
+        kind (numbers, or the same two classes) of which no row has two targets, and leaves intercepts free elsewhere.
     factor_prior : "auto", "ridge", "learned" or a list of both, default="auto"
         "learned": the factors' mean and covariance are estimated and the factors recomputed under them. "auto":
         if that lowers the held-out loss of the best model.
@@ -94,7 +97,7 @@ class LowRankRegressorCV(SpreadMixin, LowRankModelCV, RegressorMixin, BaseEstima
         As `scale_features`.
     factor_prior_, feature_prior_ : {"ridge", "learned"}
         The chosen priors.
-    alpha_, alpha_common_, alpha_own_ : float or None
+    alpha_, alpha_common_, alpha_own_, alpha_intercept_ : float or None
         The strengths of the final fit: ``alpha_`` infinite, or the others None, where the part is left out.
     cv_results_ : dict
         As of :class:`~sklearn.model_selection.GridSearchCV`, one entry per candidate that was tried, and for
@@ -112,7 +115,7 @@ class LowRankRegressorCV(SpreadMixin, LowRankModelCV, RegressorMixin, BaseEstima
         Tasks that got an independent model: their factors are zero, their coefficients are own part.
     tasks_, basis_, factors_, common_, own_, coef_, intercept_, classes_by_task_, target_scale_, noise_scale_, \
 feature_scale_, factor_mean_, factor_covariance_, rank_, objective_, objective_path_, dual_gap_, convergence_, \
-n_iter_, n_features_in_, feature_names_in_
+n_iter_, intercept_mean_, n_features_in_, feature_names_in_
         Of the model fitted on everything, as in :class:`LowRankRegressor`.
 
     See Also
@@ -151,6 +154,7 @@ n_iter_, n_features_in_, feature_names_in_
         alpha: Any = "auto",
         alpha_common: Any = "auto",
         alpha_own: Any = "auto",
+        alpha_intercept: Any = "auto",
         factor_prior: Any = "auto",
         feature_prior: Any = "auto",
         loss: str = "squared",
@@ -176,6 +180,7 @@ n_iter_, n_features_in_, feature_names_in_
         self.alpha = alpha
         self.alpha_common = alpha_common
         self.alpha_own = alpha_own
+        self.alpha_intercept = alpha_intercept
         self.factor_prior = factor_prior
         self.feature_prior = feature_prior
         self.loss = loss

@@ -34,6 +34,7 @@ _RULES: dict[str, _Rule] = {
     "alpha": (lambda v: _is_number(v) and v >= 0, "a number >= 0 (infinity: no shared part)"),
     "alpha_common": (lambda v: v is None or _is_positive(v), "a finite number > 0, or None (no common part)"),
     "alpha_own": (lambda v: v is None or _is_positive(v), "a finite number > 0, or None (no own part)"),
+    "alpha_intercept": (lambda v: v is None or _is_positive(v), "a finite number > 0, or None (free intercepts)"),
     "loss": (lambda v: isinstance(v, str) and v in ("squared", "poisson"), "'squared' or 'poisson'"),
     "factor_prior": (lambda v: isinstance(v, str) and v in ("ridge", "learned"), "'ridge' or 'learned'"),
     "feature_prior": (lambda v: isinstance(v, str) and v in ("ridge", "learned"), "'ridge' or 'learned'"),
@@ -60,7 +61,7 @@ _RULES: dict[str, _Rule] = {
 
 
 #: Parameters that a cross-validated estimator chooses, unless they are given.
-TUNED = ("n_components", "alpha", "alpha_common", "alpha_own", "factor_prior", "feature_prior")
+TUNED = ("n_components", "alpha", "alpha_common", "alpha_own", "alpha_intercept", "factor_prior", "feature_prior")
 
 
 def check_tuned_parameters(estimator: Any) -> None:

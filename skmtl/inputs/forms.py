@@ -171,8 +171,8 @@ class LongForm(Form):
         if new and not unseen:
             raise ValueError(
                 f"X holds the task {new[0]!r} in column {self.task_col!r}, which fit did not "
-                f"see; the known tasks are {listed(names)}. A model with alpha_common predicts "
-                "new tasks by the common part."
+                f"see; the known tasks are {listed(names)}. A model with alpha_common or "
+                "alpha_intercept predicts new tasks by the common part and the mean intercept."
             )
         # Blocks in the order of the fitted tasks; all rows of unseen tasks (-1) form the first one.
         position = np.array([known.get(name, -1) for name in distinct], dtype=np.intp)[position]

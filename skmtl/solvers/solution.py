@@ -160,8 +160,8 @@ class Solution:
 
     @property
     def has_common(self) -> bool:
-        """Whether a task that was not in fit has an answer: the common part."""
-        return self.common is not None
+        """Whether a task that was not in fit has an answer: the common part, or the mean of tied intercepts."""
+        return self.common is not None or self.tie is not None
 
     @property
     def n_scores(self) -> int:
@@ -178,8 +178,10 @@ class Solution:
         return raw
 
     def common_raw(self, X: Any) -> NDArray:
-        """What the common part and the mean intercept say, (n_rows, 1)."""
-        return (X @ self.common + self.intercept.mean())[:, np.newaxis]
+        """What the common part, if there is one, and the mean intercept say, (n_rows, 1)."""
+        slope = np.zeros(len(self.coef)) if self.common is None else self.common
+        level = self.intercept.mean() if self.tie is None else self.tie.mean - self.tie.centre @ slope
+        return (X @ slope + level)[:, np.newaxis]
 
 
 def with_columns_times(solution: Solution, factors: NDArray) -> Solution:

@@ -32,7 +32,7 @@ _TUNED: dict[type, type] = {
     LowRankMultiTaskCV: LowRankMultiTaskCV,
 }
 #: Parameters by which skmtl's estimators share, or not; whatever else is set is kept.
-_SHARING = ("n_components", "alpha", "alpha_common", "alpha_own", "feature_prior")
+_SHARING = ("n_components", "alpha", "alpha_common", "alpha_own", "alpha_intercept", "feature_prior")
 
 
 @dataclass(frozen=True)
@@ -131,12 +131,13 @@ def _of_one_meaning(table: TaskTable) -> bool:
 
 def _separate(inside: Any) -> Any:
     # Scales of the features that all tasks tell together would be something shared.
-    alone = {"alpha": np.inf, "alpha_common": None, "feature_prior": "ridge"}
+    alone = {"alpha": np.inf, "alpha_common": None, "alpha_intercept": None, "feature_prior": "ridge"}
     return _tuned(inside, **alone, alpha_own=_candidates(inside.alpha_own))
 
 
 def _pooled(inside: Any) -> Any:
-    return _tuned(inside, alpha=np.inf, alpha_own=None, alpha_common=_candidates(inside.alpha_common))
+    common, intercept = _candidates(inside.alpha_common), _candidates(inside.alpha_intercept)
+    return _tuned(inside, alpha=np.inf, alpha_own=None, alpha_common=common, alpha_intercept=intercept)
 
 
 def _candidates(given: Any) -> Any:

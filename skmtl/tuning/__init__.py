@@ -7,7 +7,7 @@ from skmtl.tuning.guard import harmed_tasks
 from skmtl.tuning.marginal_likelihood import has_evidence, outsiders
 from skmtl.tuning.prior_share import prior_share
 from skmtl.tuning.results import choose, cv_results
-from skmtl.tuning.scales import Scales, natural_scales
+from skmtl.tuning.scales import Scales, moderated_scales, natural_scales
 from skmtl.tuning.search import at_weak_end, search, search_near
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "harmed_tasks",
     "has_evidence",
     "make_folds",
+    "moderated_scales",
     "natural_scales",
     "outsiders",
     "prior_share",

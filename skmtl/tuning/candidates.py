@@ -23,7 +23,8 @@ _EVERY_RANK = 12
 class Candidate:
     """One setting of the tuned parameters, as the estimators take them.
 
-    ``alpha = inf`` leaves the shared part out (`n_components` then says nothing), None the other parts.
+    ``alpha = inf`` leaves the shared part out (`n_components` then says nothing), None the other parts, and
+    intercepts free.
     """
 
     n_components: int | None
@@ -32,6 +33,7 @@ class Candidate:
     alpha_own: float | None
     factor_prior: str = "ridge"
     feature_prior: str = "ridge"
+    alpha_intercept: float | None = None
 
     @property
     def has_shared(self) -> bool:
@@ -51,7 +53,8 @@ class Candidate:
         strengths = [self.alpha, self.alpha_common or np.inf, self.alpha_own or np.inf]
         parts += 2 * (self.feature_prior == "learned")
         is_learned = self.factor_prior == "learned"
-        return (parts, rank if self.has_shared else 0, *(-strength for strength in strengths), is_learned)
+        is_tied = self.alpha_intercept is not None
+        return (parts, rank if self.has_shared else 0, *(-strength for strength in strengths), is_learned, is_tied)
 
     def as_dict(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
@@ -63,7 +66,7 @@ class Space:
 
     Attributes
     ----------
-    n_components, alpha, alpha_common, alpha_own, factor_prior, feature_prior : tuple or None
+    n_components, alpha, alpha_common, alpha_own, factor_prior, feature_prior, alpha_intercept : tuple or None
         Values given by the user, in their order; None = "auto".
     """
 
@@ -73,9 +76,10 @@ class Space:
     alpha_own: tuple | None
     factor_prior: tuple | None
     feature_prior: tuple | None
+    alpha_intercept: tuple | None = (None,)
 
     def chooses(self, prior: str) -> bool:
-        """Whether the search chooses "factor_prior" or "feature_prior" at its end.
+        """Whether the search chooses "factor_prior", "feature_prior" or "alpha_intercept" beside all candidates.
 
         In a grid a list of both is tried like any other list.
         """
@@ -83,8 +87,10 @@ class Space:
         return given is None or (len(set(given)) > 1 and not self.is_grid)
 
     def before_choice(self, prior: str) -> tuple:
-        """Values of a prior that all candidates are tried under."""
-        return ("ridge",) if self.chooses(prior) else getattr(self, prior)
+        """Values of a prior, or ties of the intercepts, that all candidates are tried under."""
+        if self.chooses(prior):
+            return (None,) if prior == "alpha_intercept" else ("ridge",)
+        return getattr(self, prior)
 
     @property
     def is_grid(self) -> bool:
@@ -94,7 +100,7 @@ class Space:
     def grid(self) -> list[Candidate]:
         """All combinations of given values, strong ones first so that each fit can start at the one before."""
         names = ("alpha_own", "alpha_common", "n_components", "alpha")
-        priors = ("factor_prior", "feature_prior")
+        priors = ("factor_prior", "feature_prior", "alpha_intercept")
         axes = [*(_in_order(name, getattr(self, name)) for name in names), *map(self.before_choice, priors)]
         combinations = (dict(zip((*names, *priors), values, strict=True)) for values in product(*axes))
         return list(dict.fromkeys(canonical(Candidate(**combination)) for combination in combinations))
@@ -106,6 +112,7 @@ class Space:
             "alpha": _lattice(scales.alpha, 0, scales.column_octaves),
             "alpha_common": _lattice(scales.alpha_common, 6, 2.0 * scales.column_octaves),
             "alpha_own": _lattice(scales.alpha_own, 6, 2.0 * scales.column_octaves),
+            "alpha_intercept": _lattice(scales.alpha_intercept, 6, 0.0),
         }
         return {
             name: free[name]

@@ -236,7 +236,9 @@ class Fold:
     def with_prior(self, candidate: Candidate, solution: Solution, share: float = 1.0) -> Solution:
         """The candidate's fit under the ridge with its factors under `share` of the prior that they teach."""
         prepared, (data, moments) = self._prepare(candidate), self._training(candidate)
-        strengths = Strengths(candidate.alpha, candidate.alpha_common, candidate.alpha_own)
+        strengths = Strengths(
+            candidate.alpha, candidate.alpha_common, candidate.alpha_own, alpha_intercept=self._tie(candidate)
+        )
         solution, _ = with_noise(data, prepared, solution, strengths.penalties, self._options.fit_intercept, moments)
         formulation = prepared.at(candidate.alpha, candidate.alpha_common)
         return with_learned_prior(data, solution, formulation, share)
@@ -259,7 +261,7 @@ class Fold:
     def _moments_beside_own(self, candidate: Candidate) -> TaskMoments | None:
         """What serves all strengths of own parts on long tasks with gaps."""
         data, scaled = self._training(candidate)[0], candidate.feature_prior == "learned"
-        if candidate.alpha_own is None or not has_long_tasks(data):
+        if candidate.alpha_own is None or candidate.alpha_intercept is not None or not has_long_tasks(data):
             return None
         if scaled not in self._task_moments:
             self._task_moments[scaled] = task_moments(data)
@@ -306,7 +308,7 @@ class Fold:
         self._task_moments.clear()
 
     def _prepare(self, candidate: Candidate) -> Prepared:
-        key = (candidate.alpha_common is None, candidate.alpha_own, candidate.feature_prior)
+        key = (candidate.alpha_common is None, candidate.alpha_own, candidate.feature_prior, self._tie(candidate))
         if key not in self._prepared:
             # One with and one without own parts serve all neighbours of a candidate.
             for known in [known for known in self._prepared if (known[1] is None) == (key[1] is None)]:
@@ -322,10 +324,15 @@ class Fold:
                     options.fit_intercept,
                     scales[self.tasks] if isinstance(scales, np.ndarray) else scales,
                     moments if moments is not None else self._moments_beside_own(candidate),
+                    self._tie(candidate),
                 )
             )
             self._prepared[key] = self._with_curvature(prepared, candidate)
         return self._prepared[key]
+
+    def _tie(self, candidate: Candidate) -> float | None:
+        """Its `alpha_intercept`; moments of complete targets, of which a row has one, are of a task alone."""
+        return None if self._moments is not None else candidate.alpha_intercept
 
     def _with_curvature(self, prepared: Prepared, candidate: Candidate) -> Prepared:
         """Complete targets have one curvature, which own parts relieve: one decomposition serves all candidates."""

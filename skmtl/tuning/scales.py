@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import digamma, polygamma
 
 from skmtl.matrix import column_deviations
-from skmtl.solvers import formulate, is_complete_squared, prepare
+from skmtl.solvers import Prepared, formulate, is_complete_squared, prepare
+from skmtl.solvers.build import as_single_targets
 from skmtl.solvers.formulation import Formulation
 from skmtl.tasks import TaskData
 from skmtl.tuning.folds import FitOptions
@@ -28,6 +30,8 @@ class Scales:
     alpha_common, alpha_own : float
         Mean curvature of the loss in a coefficient of all tasks together, and of one task: a ridge of
         this strength halves an estimate.
+    alpha_intercept : float
+        Mean curvature of the loss in the intercept of a task.
     column_octaves : float
         Octaves between the smallest and the largest deviation of a column; zero for scaled features. Strengths that
         speak of any column lie that far apart.
@@ -47,6 +51,7 @@ class Scales:
     alpha: float
     alpha_common: float
     alpha_own: float
+    alpha_intercept: float
     column_octaves: float
     typical: float
     max_rank: int
@@ -67,6 +72,7 @@ def natural_scales(data: TaskData, options: FitOptions) -> Scales:
         max(prepared.largest_alpha, 1e-300),
         curvature * max(n_single, 1),
         curvature,
+        _intercept_curvature(prepared),
         *_columns(data),
         max(min(n_features, formulation.problem.n_outputs), 1),
         n_single > 1,
@@ -84,6 +90,44 @@ def _columns(data: TaskData) -> tuple[float, float]:
         return 0.0, 1.0
     largest = deviations.max()
     return float(np.log2(largest / deviations.min())), float(np.median(deviations) / largest)
+
+
+def moderated_scales(data: TaskData) -> NDArray:
+    """Standard deviations of numeric tasks that may have one unit, (n_tasks,): few rows lean on those of all others.
+
+    Of three rows a deviation is off by a factor of two, and held-out errors divided by it say more of that factor than
+    of any model. As far as the tasks' log variances differ by no more than such rows make them (DerSimonian & Laird
+    1986, doi:10.1016/0197-2456(86)90046-2), they are taken for one (Smyth 2004, doi:10.2202/1544-6115.1027); tasks of
+    different units keep their own.
+    """
+    data, n_tasks = as_single_targets(data), len(data.tasks)
+    t = np.asarray(data.task_of_row)
+    weights = np.ones(len(data.y)) if data.weights is None else data.weights
+    counts, totals = np.bincount(t, minlength=n_tasks), np.bincount(t, weights, n_tasks)
+    means = np.bincount(t, weights * data.y, n_tasks) / totals
+    squares = np.bincount(t, weights * (data.y - means[t]) ** 2, n_tasks) / totals
+    known = (counts > 1) & (squares > 1e-24 * means**2)
+    if not known.any():
+        deviation = float(np.std(data.y))
+        return np.full(n_tasks, deviation if deviation > 0 else 1.0)
+    half = 0.5 * (counts[known] - 1)
+    logs = np.log(squares[known] * counts[known] / (2.0 * half)) - digamma(half) + np.log(half)
+    errors = polygamma(1, half)
+    precision = 1.0 / errors
+    centre = float(precision @ logs / precision.sum())
+    excess = precision @ (logs - centre) ** 2 - (known.sum() - 1)
+    between = max(excess / max(precision.sum() - precision @ precision / precision.sum(), 1e-300), 0.0)
+    result = np.full(n_tasks, centre)
+    result[known] += between / (between + errors) * (logs - centre)
+    return np.exp(0.5 * result)
+
+
+def _intercept_curvature(prepared: Prepared) -> float:
+    """At the null model, on average over the outputs; squared losses have that of their weights, one on average."""
+    problem, total = prepared.formulation.problem, 0.0
+    for block, state in zip(problem.blocks, prepared.null.states or [], strict=False):
+        total += float(len(block.tasks)) if state is None else float(np.sum(block.weighted(state.curvature)))
+    return max(total / problem.n_outputs, 1e-300)
 
 
 def _spectral_rank(data: TaskData, formulation: Formulation) -> int | None:

@@ -2,6 +2,7 @@
 
 1. The shared part: `alpha` and rank in turn, from a few components.
 2. Independent models (own parts alone) and pooled ones (common part alone), each along its strength.
+   Where no row has two targets, the best of each is tried with tied intercepts; from here on they stay if they help.
 3. A common part, then own parts, are put beside the best so far, from nearly absent to strong as long as the
    held-out score rises; a part that is worth its freedom may have taken over a component, and stays.
 4. Common and own parts without a shared one (mean-regularised tasks), where that comes close.
@@ -26,10 +27,10 @@ from skmtl.tuning.scales import Scales
 
 _PARTS = ("alpha", "alpha_common", "alpha_own")
 #: Steps along each line, in quarter octaves (ranks: in places): wide at first, narrow about what is nearly right.
-_WIDE = {"n_components": 2, "alpha": 6, "alpha_common": 16, "alpha_own": 8}
-_NARROW = {"n_components": 1, "alpha": 2, "alpha_common": 8, "alpha_own": 4}
+_WIDE = {"n_components": 2, "alpha": 6, "alpha_common": 16, "alpha_own": 8, "alpha_intercept": 8}
+_NARROW = {"n_components": 1, "alpha": 2, "alpha_common": 8, "alpha_own": 4, "alpha_intercept": 4}
 #: Parabolas along a line, at most: scores are flat in the strengths of common and own parts.
-_MAX_PARABOLAS = {"n_components": 2, "alpha": 2, "alpha_common": 1, "alpha_own": 1}
+_MAX_PARABOLAS = {"n_components": 2, "alpha": 2, "alpha_common": 1, "alpha_own": 1, "alpha_intercept": 1}
 #: Octaves from one strength to the next where columns differ in scale by more, and the loss has plateaus between.
 _SCAN_OCTAVES = 3
 #: Steps along a plateau, to see whether the score rises beyond it.
@@ -47,10 +48,12 @@ def search(evaluation: Evaluation, space: Space, scales: Scales) -> None:
     walk = _Walk(evaluation, space, scales)
     if space.is_grid:
         evaluation(space.grid())
+        walk.tie_intercepts()
         walk.try_prior()
         return
     for parts in ({"alpha"}, {"alpha_own"}, {"alpha_common"}):
         walk.begin(parts)
+    walk.tie_intercepts()
     for part in ("alpha_common", "alpha_own"):
         walk.extend(part)
     walk.begin({"alpha_common", "alpha_own"}, near=True)
@@ -90,6 +93,8 @@ class _Walk:
             "alpha_common": scales.alpha_common / 16.0,
             "alpha_own": scales.alpha_own,
         }
+        # Every candidate is begun with this tie of the intercepts.
+        self.tie: float | None = space.before_choice("alpha_intercept")[0]
 
     def begin(self, parts: AbstractSet[str], near: bool = False) -> None:
         """Tune a model of these parts, and of those that the space demands; not if that is tuned already.
@@ -101,12 +106,30 @@ class _Walk:
         if not self._allows(parts) or parts in known:
             return
         factor_prior, feature_prior = (self.space.before_choice(name)[0] for name in ("factor_prior", "feature_prior"))
-        candidate = Candidate(None, np.inf, None, None, factor_prior if "alpha" in parts else "ridge", feature_prior)
+        factor_prior = factor_prior if "alpha" in parts else "ridge"
+        candidate = Candidate(None, np.inf, None, None, factor_prior, feature_prior, self.tie)
         for name in [*parts, *(["n_components"] if "alpha" in parts else [])]:
             candidate = replace(candidate, **{name: self._near(name, self._alone(name) if near else self.first[name])})
         self.evaluation([candidate])
         if not near or self.evaluation.is_close(candidate, self.evaluation.best()):
             self._tune(candidate if near else self._scan(candidate, parts), parts)
+
+    def tie_intercepts(self) -> None:
+        """Where that is free, tie the intercepts of the best model, then of the best with other parts."""
+        if not self.space.chooses("alpha_intercept"):
+            return
+        by_parts: dict[frozenset, list[Candidate]] = {}
+        for one in self.evaluation.outcomes:
+            by_parts.setdefault(one.parts, []).append(one)
+        free = self.evaluation.best()
+        first = replace(free, alpha_intercept=self._near("alpha_intercept", self.scales.alpha_intercept))
+        self.evaluation([first])
+        tied = self._line(first, "alpha_intercept", _WIDE["alpha_intercept"])
+        if self.evaluation.best([free, tied]) == free:
+            return
+        self.tie = tied.alpha_intercept
+        bests = [self.evaluation.best(group) for parts, group in by_parts.items() if parts != free.parts]
+        self.evaluation([replace(one, alpha_intercept=self.tie) for one in bests])
 
     def extend(self, part: str) -> None:
         """Put a part beside those of the best model with a shared one, as long as that helps."""
@@ -158,8 +181,11 @@ class _Walk:
         """Small steps along every strength; the candidate need not lie on the lattices."""
         parts = candidate.parts
         names = [*parts, "n_components"] if "alpha" in parts else [*parts]
+        names += [] if candidate.alpha_intercept is None else ["alpha_intercept"]
         near = replace(candidate, **{name: self._near(name, getattr(candidate, name)) for name in names})
         self.evaluation([near])
+        if near.alpha_intercept is not None:
+            near = self._line(near, "alpha_intercept", _NARROW["alpha_intercept"])
         for name in _PARTS:
             # Beside a shared part the score is flat in the strength of the common one.
             if name in parts and (name != "alpha_common" or "alpha" not in parts):
