@@ -115,21 +115,22 @@ class _Walk:
             self._tune(candidate if near else self._scan(candidate, parts), parts)
 
     def tie_intercepts(self) -> None:
-        """Where that is free, tie the intercepts of the best model, then of the best with other parts."""
+        """Where that is free, tie the intercepts of the best model of every set of parts; tune the best of these."""
         if not self.space.chooses("alpha_intercept"):
             return
         by_parts: dict[frozenset, list[Candidate]] = {}
         for one in self.evaluation.outcomes:
             by_parts.setdefault(one.parts, []).append(one)
-        free = self.evaluation.best()
-        first = replace(free, alpha_intercept=self._near("alpha_intercept", self.scales.alpha_intercept))
-        self.evaluation([first])
-        tied = self._line(first, "alpha_intercept", _WIDE["alpha_intercept"])
-        if self.evaluation.best([free, tied]) == free:
-            return
-        self.tie = tied.alpha_intercept
-        bests = [self.evaluation.best(group) for parts, group in by_parts.items() if parts != free.parts]
-        self.evaluation([replace(one, alpha_intercept=self.tie) for one in bests])
+        bests, first = (
+            map(self.evaluation.best, by_parts.values()),
+            self._near("alpha_intercept", self.scales.alpha_intercept),
+        )
+        candidates = [replace(one, alpha_intercept=first) for one in bests]
+        self.evaluation(candidates)
+        tied = self._line(self.evaluation.best(candidates), "alpha_intercept", _WIDE["alpha_intercept"])
+        if self.evaluation.best() == tied:
+            self.tie = tied.alpha_intercept
+            self.evaluation([replace(one, alpha_intercept=self.tie) for one in candidates])
 
     def extend(self, part: str) -> None:
         """Put a part beside those of the best model with a shared one, as long as that helps."""
