@@ -7,7 +7,6 @@ import pytest
 from scipy.optimize import minimize
 from sklearn.base import clone
 from sklearn.model_selection import KFold
-from statsmodels.regression.mixed_linear_model import MixedLM
 
 from skmtl import (
     GroupedTasks,
@@ -66,6 +65,7 @@ def test_predictions_are_those_of_the_mixed_model_at_its_ratio_of_variances(rati
 
 
 def test_predictions_are_those_of_statsmodels_at_the_variances_that_it_finds():
+    MixedLM = pytest.importorskip("statsmodels.regression.mixed_linear_model").MixedLM
     X, y = schools(seed=3, n_rows=8)
     design = np.column_stack([np.ones(len(y)), X[:, :-1]])
     found = MixedLM(y, design, X[:, -1]).fit()
