@@ -70,7 +70,7 @@ def test_a_flat_array_of_classes_too():
 
 def test_a_metric_that_wants_every_class_is_undefined_with_a_warning():
     X, code = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60) % 3
-    y = TaskTargets({"t": code, "number": X[:, 0] + 1.0})
+    y = TaskTargets({"t": np.array(["a", "b", "c"])[code], "number": X[:, 0] + 1.0})
     model = LowRankMultiTask().fit(X[code < 2], y[code < 2])
     with pytest.warns(UndefinedMetricWarning, match="Task 't' is not scored by 'neg_log_loss'"):
         scores = MultiTaskScorer({"t": "neg_log_loss", "number": "r2"})(model, X, y)

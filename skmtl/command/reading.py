@@ -125,7 +125,7 @@ def _read_text(pd: Any, path: Path, how: Format) -> tuple[Any, str]:
     if not isinstance(frame.index, pd.RangeIndex):
         raise BadData(
             f"{path} has lines with more fields than its header has names ({len(names)}); name every column, or say "
-            "what stands between fields: --sep"
+            "what stands between fields, --sep, or how many lines stand before the header, --skip-rows"
         )
     frame.columns = [str(name).strip() for name in frame.columns]
     return frame, decimal
