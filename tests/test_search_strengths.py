@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy.sparse import csr_matrix
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
@@ -16,6 +17,7 @@ from skmtl import (
     LowRankClassifier,
     LowRankClassifierCV,
     LowRankMultiTask,
+    LowRankMultiTaskCV,
     LowRankRegressor,
     LowRankRegressorCV,
     transfer_report,
@@ -197,3 +199,47 @@ def test_nothing_is_said_where_no_strength_would_learn_or_the_part_is_left_out()
         LowRankRegressor(alpha=50.0, alpha_own=0.1).fit(X, y)
         LowRankRegressor(alpha=50.0).fit(X, np.ones((60, 2)))
         LowRankRegressor(alpha=50.0).fit(np.ones((60, 2)), y)
+
+
+# Nothing to learn from
+
+
+SAY_NOTHING = {"ones": np.ones((40, 3)), "tenths": np.full((40, 3), 0.1), "zeros": np.zeros((40, 3))}
+
+
+@pytest.mark.parametrize("X", [*SAY_NOTHING.values(), csr_matrix((40, 3))], ids=[*SAY_NOTHING, "sparse zeros"])
+@pytest.mark.parametrize("scale_features", [True, False])
+def test_features_that_say_nothing_are_one_candidate_without_a_warning(X, scale_features):
+    """In the mixed class 37 candidates down to alpha_common=1.7e-298 gave hundreds of overflow warnings."""
+    rng = np.random.default_rng(0)
+    y = {"a": 5.0 + rng.standard_normal(40), "b": np.arange(40) % 2, "c": rng.integers(0, 4, 40)}
+    kinds = {"a": "regression", "b": "binary", "c": "count"}
+    model = LowRankMultiTaskCV(kinds=kinds, cv=3, scale_features=scale_features).fit(X, y)
+    assert len(model.cv_results_["params"]) == 1
+    assert not model.coef_["a"].any()
+    assert_allclose(model.intercept_["a"], y["a"].mean())
+    assert_allclose(model.predict_proba(X)["b"][:, 1], 0.5)
+    assert_allclose(model.predict(X)["c"], y["c"].mean())
+
+
+@pytest.mark.parametrize("unit", [1e-20, 1.0, 1e20])
+def test_targets_that_are_all_alike_are_one_candidate_and_others_in_any_unit_are_not(unit):
+    X = np.random.default_rng(0).standard_normal((40, 3))
+    options = {"cv": 3, "scale_targets": None}
+    alike = LowRankRegressorCV(**options).fit(X, unit * np.full((40, 2), [0.1, 7.0]))
+    assert len(alike.cv_results_["params"]) == 1
+    assert_allclose(alike.predict(X), unit * np.full((40, 2), [0.1, 7.0]))
+    other = LowRankRegressorCV(**options).fit(X, unit * (X[:, :2] + 0.1 * X[:, 1:]))
+    assert other.score(X, unit * (X[:, :2] + 0.1 * X[:, 1:])) > 0.9
+
+
+def test_without_an_intercept_a_constant_column_says_something():
+    y = 3.0 + np.random.default_rng(0).standard_normal((40, 2))
+    model = LowRankRegressorCV(fit_intercept=False, cv=3).fit(np.ones((40, 1)), y)
+    assert_allclose(model.predict(np.ones((1, 1))), y.mean(axis=0, keepdims=True), rtol=0.1)
+
+
+def test_a_part_that_is_demanded_is_there_where_features_say_nothing():
+    y = np.random.default_rng(0).standard_normal((40, 2))
+    model = LowRankRegressorCV(alpha=[0.1, 1.0], alpha_own=[0.1, 2.0], cv=3).fit(np.ones((40, 2)), y)
+    assert (model.alpha_, model.alpha_own_, model.alpha_common_) == (1.0, 2.0, None)

@@ -17,6 +17,8 @@ from skmtl.tuning.folds import FitOptions
 
 #: Columns whose scales are worth learning without being asked.
 _MAX_SCALED = 200
+#: A gradient is rounding below this share of what the largest target and a typical column could give.
+_ROUNDING = 1e-14
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,9 @@ class Scales:
         Whether scales of the features can be told, at little cost.
     spectral_rank : int or None
         Number of directions in complete squared targets that stand out of the noise.
+    is_null : bool
+        Whether no feature says anything of any target, so that no strength changes anything: features or targets are
+        constant.
     target : ndarray of shape (n_tasks,)
         Units of the targets: standard deviations of regression targets, unless they are not to be scaled.
     """
@@ -58,6 +63,7 @@ class Scales:
     can_share: bool
     can_scale: bool
     spectral_rank: int | None
+    is_null: bool
     target: NDArray
 
 
@@ -66,7 +72,12 @@ def natural_scales(data: TaskData, options: FitOptions) -> Scales:
     formulation = formulate(data, 1.0, None, None, options.fit_intercept, options.scale_targets)
     prepared = prepare(formulation)
     n_features = formulation.problem.X.shape[1]
-    curvature = max(float(prepared.preconditioner.spectrum(n_features).mean()), 1e-300)
+    curvature = float(prepared.preconditioner.spectrum(n_features).mean())
+    gradient = np.sqrt(curvature) * _largest_target(data, formulation)
+    is_null = not curvature > 0 or prepared.largest_alpha <= _ROUNDING * gradient
+    if options.fit_intercept and not is_null:
+        is_null = not column_deviations(data.X, data.row_weights).any()
+    curvature = max(curvature, 1e-300)
     n_single = sum(task.n_outputs == 1 for task in data.tasks)
     return Scales(
         max(prepared.largest_alpha, 1e-300),
@@ -78,8 +89,16 @@ def natural_scales(data: TaskData, options: FitOptions) -> Scales:
         n_single > 1,
         1 < data.n_features <= min(_MAX_SCALED, data.n_rows) and sum(task.n_outputs for task in data.tasks) > 1,
         _spectral_rank(data, formulation) if is_complete_squared(data) else None,
+        is_null,
         np.where([task.kind == "regression" for task in data.tasks], formulation.scales, 1.0),
     )
+
+
+def _largest_target(data: TaskData, formulation: Formulation) -> float:
+    """In the units of the problem, where classes and counts are of the order of one."""
+    scales = formulation.scales if data.task_of_row is None else formulation.scales[data.task_of_row]
+    largest = float(np.nanmax(np.abs(data.y) / scales))
+    return largest if all(task.kind == "regression" for task in data.tasks) else max(largest, 1.0)
 
 
 def _columns(data: TaskData) -> tuple[float, float]:

@@ -11,7 +11,8 @@
 7. The strengths of the chosen model once more, by small steps, and one component less.
 
 Along a line of values a step is taken downhill until the score falls again; then the vertex of the parabola through
-the best three is tried. Every model along the way is a candidate in the end.
+the best three is tried. Every model along the way is a candidate in the end. Where features say nothing of any target,
+no strength changes anything, and the simplest model is the only one.
 """
 
 from __future__ import annotations
@@ -51,6 +52,9 @@ def search(evaluation: Evaluation, space: Space, scales: Scales) -> None:
         walk.tie_intercepts()
         walk.try_prior()
         return
+    if scales.is_null:
+        evaluation([space.simplest()])
+        return
     for parts in ({"alpha"}, {"alpha_own"}, {"alpha_common"}):
         walk.begin(parts)
     walk.tie_intercepts()
@@ -67,6 +71,9 @@ def search_near(evaluation: Evaluation, space: Space, scales: Scales, candidate:
     """As `search`, from what was best for nearly the same problem or is to be refined, by small steps."""
     if space.is_grid:
         evaluation(space.grid())
+        return
+    if scales.is_null:
+        evaluation([candidate])
         return
     _Walk(evaluation, space, scales).refine(candidate)
 
