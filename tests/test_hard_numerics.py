@@ -294,3 +294,18 @@ def test_own_parts_beside_a_very_large_column_where_targets_have_gaps(factor, n_
     joint = LowRankRegressor(alpha=0.1, alpha_own=0.5, scale_targets=None, fit_intercept=fit_intercept).fit(X, Y)
     assert joint.convergence_.converged
     assert joint.objective_ <= model.objective_ * (1 + 1e-8)
+
+
+@pytest.mark.parametrize(("n_rows", "n_features"), [(2, 1), (2, 5), (30, 5)])
+@pytest.mark.parametrize("factor", [1e-6, 1.0, 1e5])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_noise_beside_a_common_part_and_factors_without_a_penalty(n_rows, n_features, factor, fit_intercept):
+    """A direction without factors and without a penalty was divided by nothing."""
+    rng = np.random.default_rng(0)
+    X, y = factor * rng.standard_normal((n_rows, n_features)), rng.standard_normal((n_rows, 1))
+    model = LowRankRegressor(alpha=0.0, alpha_common=0.01, fit_intercept=fit_intercept).fit(X, y)
+    assert np.isfinite(model.noise_scale_[0])
+    if n_rows == 30:
+        residuals = y - model.predict(X).reshape(y.shape)
+        freedom = n_rows - n_features - fit_intercept
+        np.testing.assert_allclose(model.noise_scale_[0], np.sqrt(np.sum(residuals**2) / freedom), rtol=0.15)

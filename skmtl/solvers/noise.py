@@ -189,7 +189,10 @@ def _shared_freedom(
     omega, vectors = np.linalg.eigh(factors.T @ factors)
     values = preconditioner.spectrum(data.n_features)
     n_directions = np.count_nonzero(values > 1e-12 * max(float(values.max(initial=0.0)), 1e-300))
-    per_column = np.array([np.sum(values / (values * max(o, 0.0) + penalties.reference + 1e-300)) for o in omega])
+    values = values[values > 0]
+    # Factors of zero without a penalty bear nothing, whatever is divided by.
+    omega = np.maximum(omega, 1e-15 * max(float(omega.max(initial=0.0)), 1e-200))
+    per_column = np.array([np.sum(1.0 / (o + penalties.reference / values)) for o in omega])
     turned = (factors[data.output_offsets[sums.tasks]] @ vectors) ** 2
     # Turns of the basis are moves of the factors, which are counted already.
     free = max(n_directions - solution.rank, 0) / max(n_directions, 1)
