@@ -265,14 +265,55 @@ def show(title: str, found: dict) -> None:
         print(f"{said}  {np.median(seconds):7.1f} s", flush=True)
 
 
+def draw(path: str) -> None:
+    """One task of "bent" along its first feature, the others at zero: the truth, and what 60 labels of 12 tasks say."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    train, _ = planted(1, n_tasks=12)
+    tables = {t: train.X[train.task == t] for t in range(12)}
+    targets = {t: train.Y[train.task == t, t] for t in tables}
+    line = np.zeros((101, 10))
+    line[:, 0] = np.linspace(-2.5, 2.5, 101)
+    factors = np.random.default_rng(1).normal(size=(4, 12)) / 2.0
+    task = int(np.argmax(np.abs(factors[0])))
+    figure, panel = pyplot.subplots(figsize=(6, 3.6), layout="constrained")
+    panel.plot(line[:, 0], factors[0, task] * np.maximum(line[:, 0], 0), color="black", label="truth")
+    seen = tables[task]
+    rest = factors[:, task] @ np.stack(
+        [
+            np.zeros(len(seen)),
+            np.maximum(seen[:, 1] - seen[:, 2], 0),
+            seen[:, 0] * seen[:, 1],
+            np.abs(seen[:, 2]),
+        ]
+    )
+    panel.plot(seen[:, 0], targets[task] - rest, ".", color="grey", label="60 labels, less what other features do")
+    for name, model, style in (
+        ("tuned linear model", LowRankRegressorCV(), {"color": "tab:orange", "linestyle": "--"}),
+        ("shared hidden layer", SharedLayerRegressor(), {"color": "tab:blue"}),
+    ):
+        panel.plot(line[:, 0], model.fit(tables, targets).predict(line)[task], label=name, **style)
+    panel.set_xlabel("feature 0, others at zero")
+    panel.set_ylabel(f"task {task}")
+    panel.legend(frameon=False)
+    figure.savefig(path, dpi=90)
+
+
 def main(arguments=None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.curved", description=__doc__.splitlines()[0])
     parser.add_argument("sets", nargs="*", metavar="SET", help="names of sets (default: all)")
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--methods", nargs="+", choices=METHODS, metavar="NAME")
     parser.add_argument("--data", metavar="DIR", help="also the real sets of this directory")
+    parser.add_argument("--plot", metavar="FILE.png", help="draw one bent task instead")
     options = parser.parse_args(arguments)
     warnings.simplefilter("ignore")
+    if options.plot:
+        draw(options.plot)
+        return
     methods = ["ridge", *(name for name in options.methods or METHODS if name != "ridge")]
     if importlib.util.find_spec("catboost") is None:
         methods = [name for name in methods if name != "CatBoost"]
