@@ -139,7 +139,8 @@ def test_tasks_set_apart_leave_the_others_as_strongly_shrunk(task_weight, monkey
     options = {"alpha": np.inf, "alpha_common": None, "task_weight": task_weight, "scale_targets": None}
     alone = Candidate(None, np.inf, None, 0.2)
     monkeypatch.setattr(LowRankModelCV, "_guarded", lambda *_: (np.array([0]), alone))
-    tuned = LowRankRegressorCV(**options, n_components=1, alpha_own=0.2, feature_prior="ridge", scale_features=False)
+    given = {"n_components": 1, "alpha_own": 0.2, "alpha_intercept": None, "feature_prior": "ridge"}
+    tuned = LowRankRegressorCV(**options, **given, scale_features=False)
     found, expected = tuned.fit(X, y), LowRankRegressor(**options, alpha_own=0.2).fit(X, y)
     assert found.guarded_ == ["large"]
     for task in y:
