@@ -107,13 +107,13 @@ class Space:
 
     def simplest(self) -> Candidate:
         """As few parts as may be, as strongly shrunk as may be."""
-        parts = {
+        parts: dict[str, Any] = {
             name: absent if self.allows(name, absent=True) else _in_order(name, getattr(self, name))[0]
             for name, absent in (("alpha", np.inf), ("alpha_common", None), ("alpha_own", None))
         }
         rank = 1 if self.n_components is None else _in_order("n_components", self.n_components)[0]
-        priors = (self.before_choice(name)[0] for name in ("factor_prior", "feature_prior"))
-        return canonical(Candidate(rank, *parts.values(), *priors))
+        priors = {name: self.before_choice(name)[0] for name in ("factor_prior", "feature_prior", "alpha_intercept")}
+        return canonical(Candidate(rank, **parts, **priors))
 
     def axes(self, scales: Any) -> dict[str, Sequence]:
         """Every parameter's values from simple to complex: ranks up, strengths down; absent parts are not on them."""
