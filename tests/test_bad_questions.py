@@ -79,8 +79,8 @@ def test_an_unknown_task_cannot_be_predicted():
         long.predict(LONG.assign(school=["u", "w"] * 4))
     assert str(refusal.value) == (
         "X holds the task 'w' in column 'school', which fit did not see; the known "
-        "tasks are ['u', 'v']. A model with alpha_common predicts new tasks by the "
-        "common part."
+        "tasks are ['u', 'v']. A model with alpha_common or alpha_intercept predicts "
+        "new tasks by the common part and the mean intercept."
     )
 
 
