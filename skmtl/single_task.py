@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metaestimators import available_if
 
 from skmtl.inputs.features import task_labels, task_positions
 from skmtl.target_columns import natural_dtype
 from skmtl.targets import column_names, is_named, listed, take_rows
+
+#: Parameters that may be dicts with an entry per task.
+_BY_TASK = ("kinds", "task_weight", "class_weight", "scoring")
 
 
 def task_classes(estimator: Any, task: Hashable) -> NDArray | None:
@@ -193,3 +197,23 @@ def column_of(values: Any, task: Hashable) -> Any:
             f"there is no task {task!r}: the targets are an array without names, whose tasks are 0 to {n_tasks - 1}"
         )
     return array[:, int(task)] if array.ndim == 2 else array
+
+
+def estimator_for(estimator: Any, names: list[Hashable], known: list[Hashable], *, numbered: bool = False) -> Any:
+    """A clone whose parameters by task, at any depth, speak of the tasks in `names` only, a part of those in `known`.
+
+    Where tasks are `numbered`, as columns of an array are, they are renumbered in the order of `names`.
+    """
+    one = clone(estimator)
+    if list(names) == list(known):
+        return one
+    others = set(known) - set(names)
+    renamed = {name: i if numbered else name for i, name in enumerate(names)}
+    for name, value in one.get_params().items():
+        if name.rpartition("__")[2] not in _BY_TASK or not isinstance(value, Mapping) or not value:
+            continue
+        is_by_class = name.endswith("class_weight") and all(isinstance(weight, Real) for weight in value.values())
+        if not is_by_class:
+            of_tasks = {renamed.get(task, task): own for task, own in value.items() if task not in others}
+            one.set_params(**{name: of_tasks or None})
+    return one

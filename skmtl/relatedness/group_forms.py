@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from numbers import Real
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
 
 from skmtl.inputs import Form
 from skmtl.inputs.features import is_dict_of_tables, task_labels
@@ -18,8 +16,6 @@ from skmtl.target_columns import common_dtype
 from skmtl.targets import TaskTargets, is_named, take_rows
 from skmtl.tasks import Task
 
-#: Parameters that may be dicts with an entry per task.
-_BY_TASK = ("kinds", "task_weight", "class_weight", "scoring")
 #: (model, positions of its tasks, what it answers, rows it answers for or None for all).
 Answer = tuple[Any, list[int], Any, NDArray | None]
 
@@ -44,18 +40,6 @@ def part_of_training(
         return X, y, sample_weight
     array = y.to_numpy() if hasattr(y, "to_numpy") else np.asarray(y)
     return X, array[:, positions], _weights(sample_weight, names, positions)
-
-
-def estimator_for(estimator: Any, names: list[Hashable], known: list[Hashable]) -> Any:
-    """A clone whose parameters by task, at any depth, say nothing of the tasks in `known` that are not in `names`."""
-    one, others = clone(estimator), set(known) - set(names)
-    for name, value in one.get_params().items():
-        if name.rpartition("__")[2] not in _BY_TASK or not isinstance(value, Mapping) or others.isdisjoint(value):
-            continue
-        is_by_class = name.endswith("class_weight") and all(isinstance(weight, Real) for weight in value.values())
-        if not is_by_class:
-            one.set_params(**{name: {task: own for task, own in value.items() if task not in others} or None})
-    return one
 
 
 def with_kind(estimator: Any, form: Form, tasks: tuple[Task, ...]) -> Any:

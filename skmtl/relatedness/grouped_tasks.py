@@ -15,10 +15,10 @@ from sklearn.utils.validation import check_is_fitted
 from skmtl.inputs import TargetRules, answerable, as_task_data, scored_targets, union_classes
 from skmtl.inputs.features import task_labels
 from skmtl.predictors import split as split_estimator
-from skmtl.relatedness.group_forms import estimator_for, gather_answers, part_of_query, part_of_training, with_kind
+from skmtl.relatedness.group_forms import gather_answers, part_of_query, part_of_training, with_kind
 from skmtl.relatedness.groups import TaskGroups, group_task_data
 from skmtl.scoring import mean_score, score_task
-from skmtl.single_task import column_of, last_step, require_instance
+from skmtl.single_task import column_of, estimator_for, last_step, require_instance
 from skmtl.targets import is_named
 from skmtl.task_scores import score_tasks
 
@@ -145,11 +145,12 @@ class GroupedTasks(MetaEstimatorMixin, BaseEstimator):
         grouping = group_task_data(data, self.n_groups, self.random_state)
         positions = _positions(grouping)
         names = [task.name for task in data.tasks]
+        is_array = not (form.named or form.long)
         fitted = []
         for members in positions:
             own = [names[t] for t in members]
             part = part_of_training(form, X, y, sample_weight, own, members)
-            one = with_kind(estimator_for(self.estimator, own, names), form, data.tasks)
+            one = with_kind(estimator_for(self.estimator, own, names, numbered=is_array), form, data.tasks)
             fitted.append(_fitted(one, *part))
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(reader, name):

@@ -78,8 +78,12 @@ def answer_fold(
         warnings.simplefilter("always")
         in_test = np.zeros(table.n_rows, dtype=bool)
         in_test[fold[1]] = True
-        asked = {t: rows[in_test[rows]] for t, rows in enumerate(table.rows) if in_test[rows].any()}
-        fitted = _FITS[model.how](model.estimator, table, labels, fold[1], asked)
+        asked = {t: rows[in_test[rows]] for t, rows in enumerate(table.rows) if len(labels[t]) and in_test[rows].any()}
+        if not asked:
+            return FoldResult({})
+        is_one = sum(len(rows) > 0 for rows in labels) == 1
+        estimator = model.of_one if is_one and model.of_one is not None else model.estimator
+        fitted = _FITS[model.how](estimator, table, labels, fold[1], asked)
         answers = {t: _answer(one, table, t, scoring) for t, one in fitted.items()}
     return FoldResult(answers, [(one.category, str(one.message)) for one in caught])
 
@@ -95,16 +99,19 @@ class _Asked:
 
 
 def _fit_jointly(estimator: Any, table: TaskTable, labels: Sequence[NDArray], test: NDArray, asked: dict) -> dict:
-    tasks = [task for task, rows in zip(table.tasks, labels, strict=True) if len(rows)]
-    fitted = with_kinds(estimator, table, tasks).fit(*table.labelled(labels))
+    learned = [t for t, rows in enumerate(labels) if len(rows)]
+    # An array that lacks the columns of the others numbers its columns anew.
+    names = {t: i if table.form == "array" else table.tasks[t].name for i, t in enumerate(learned)}
+    taught = with_kinds(estimator, table, [table.tasks[t] for t in learned])
+    fitted = taught.fit(*table.labelled(labels))
     if table.form != "own":
+        if table.form == "long" and len(learned) < len(labels):  # which has no rows to ask others on
+            test = np.intersect1d(test, np.concatenate(list(asked.values())))
         responses = Responses(fitted, table.part(test)[0])
-        return {
-            t: _Asked(responses, table.tasks[t].name, np.searchsorted(test, rows), rows) for t, rows in asked.items()
-        }
+        return {t: _Asked(responses, names[t], np.searchsorted(test, rows), rows) for t, rows in asked.items()}
     needed = np.sort(np.concatenate(list(asked.values())))
     responses = Responses(fitted, table.part(needed)[0])
-    return {t: _Asked(responses, table.tasks[t].name, np.arange(len(rows)), rows) for t, rows in asked.items()}
+    return {t: _Asked(responses, names[t], np.arange(len(rows)), rows) for t, rows in asked.items()}
 
 
 def _fit_alone(estimator: Any, table: TaskTable, labels: Sequence[NDArray], test: NDArray, asked: dict) -> dict:
@@ -124,7 +131,7 @@ def _fit_pooled(estimator: Any, table: TaskTable, labels: Sequence[NDArray], tes
     columns = []
     for t, rows in enumerate(labels):
         y = table.targets[t][np.searchsorted(table.rows[t], rows)]
-        if table.tasks[t].classes is None:
+        if table.tasks[t].classes is None and len(y):
             level[t], spread[t] = y.mean(), y.std() or 1.0
             y = (y - level[t]) / spread[t]
         columns.append(y)

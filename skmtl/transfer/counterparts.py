@@ -19,6 +19,7 @@ from skmtl.estimators import (
     LowRankRegressorCV,
 )
 from skmtl.inputs import TargetRules
+from skmtl.single_task import estimator_for
 from skmtl.tasks import Task
 from skmtl.transfer.task_table import TaskTable
 
@@ -45,10 +46,13 @@ class Opponent:
     how : {"jointly", "alone", "pooled"}
         "jointly": one fit of all tasks in their form, like the joint estimator itself. "alone": a clone per task.
         "pooled": one clone, to which the rows of all tasks are those of one task.
+    of_one : estimator, default=None
+        What stands for it in a fold where one task alone is left to learn, if that is another one.
     """
 
     estimator: Any
     how: str
+    of_one: Any = None
 
 
 def compared(estimator: Any, table: TaskTable) -> dict[str, Opponent]:
@@ -77,7 +81,9 @@ def opponents(estimator: Any, table: TaskTable) -> dict[str, Opponent]:
     if type(inside) in _TUNED:
         found["independent"] = Opponent(_with_last(estimator, _separate(inside)), "jointly")
         if _of_one_meaning(table):
-            found["pooled"] = Opponent(_with_last(estimator, _pooled(inside)), "jointly")
+            # One task has nothing in common with others.
+            of_one = found["independent"].estimator
+            found["pooled"] = Opponent(_with_last(estimator, _pooled(inside)), "jointly", of_one)
         return found
     found["independent"] = Opponent(estimator, "alone")
     if _of_one_meaning(table) and table.form != "long":
@@ -106,11 +112,13 @@ def target_rules(estimator: Any) -> TargetRules:
 
 def with_kinds(estimator: Any, table: TaskTable, tasks: Sequence[Task]) -> Any:
     """A clone that knows the kinds of the tasks it will see: few labels of a task might look like another one."""
-    estimator = clone(estimator)
+    names = [task.name for task in tasks]
+    is_array = table.form == "array"
+    estimator = estimator_for(estimator, names, table.names, numbered=is_array)
     inside: Any = predicting_part(estimator)
     if type(inside) not in _TUNED or "kinds" not in inside.get_params(deep=False) or isinstance(inside.kinds, str):
         return estimator
-    kinds = {task.name: task.kind for task in tasks}
+    kinds = {i if is_array else task.name: task.kind for i, task in enumerate(tasks)}
     if table.form == "long" and set(kinds.values()) in ({"regression"}, {"count"}):
         inside.set_params(kinds=tasks[0].kind)  # not by name: a fold inside a search may lack a task
     elif table.form != "long" or inside.kinds:

@@ -21,7 +21,7 @@ from skmtl.targets import column_names, is_named
 from skmtl.tasks import Task
 from skmtl.transfer.comparison import Answers, FoldResult, answer_fold
 from skmtl.transfer.counterparts import Opponent, compared, predicting_part, target_rules
-from skmtl.transfer.folds import Fold, outer_folds, training_labels
+from skmtl.transfer.folds import Fold, LeftOut, leave_out, outer_folds, training_labels, warn_of_left_out
 from skmtl.transfer.paired import ScoredTask, score_default, score_metric
 from skmtl.transfer.progress import run_all
 from skmtl.transfer.results import HELPS, HURTS, UNCLEAR, TaskTransfer, Totals, TransferReport, mean_defined
@@ -71,7 +71,13 @@ def transfer_report(
     Raises
     ------
     ValueError
-        Before any fit, naming the task, if some training part lacks it, and for unknown tasks in `scoring`.
+        Before any fit, for unknown tasks in `scoring`, and if no fold can judge any task.
+
+    Warns
+    -----
+    UserWarning
+        If the training part of a fold holds nothing to learn a task from (no target, one class only, counts without an
+        event): the task is left out of that fold, as `left_out` of the report says.
 
     Notes
     -----
@@ -128,6 +134,8 @@ def compare(
     models = compared(estimator, table)
     seeds = check_random_state(random_state).randint(np.iinfo(np.int32).max, size=len(folds))
     labels = [[training_labels(table, fold, size, seed) for fold, seed in zip(folds, seeds)] for size in sizes]
+    left_out = [leave_out(table, of_size) for of_size in labels]
+    warn_of_left_out(table, left_out)
     cells = [(i, k, name) for i in range(len(sizes)) for k in range(len(folds)) for name in models]
     results = run_all(
         [
@@ -146,7 +154,7 @@ def compare(
     reports = []
     for i in range(len(sizes)):
         answers = {name: [found[i, k, name].answers for k in range(len(folds))] for name in models}
-        reports.append(_report(models, table, folds, labels[i], answers, metrics))
+        reports.append(_report(models, table, folds, labels[i], answers, metrics, left_out[i]))
     return reports
 
 
@@ -208,10 +216,13 @@ def _report(
     labels: list[list[NDArray]],
     answers: dict[str, list[dict[int, Answers]]],
     metrics: dict[Hashable, Any],
+    left_out: LeftOut,
 ) -> TransferReport:
     scored = []
     for t, task in enumerate(table.tasks):
         tested = [k for k in range(len(folds)) if t in answers["joint"][k]]
+        if task.name in left_out and not _varies(table, t, [folds[k] for k in tested]):
+            tested = []  # what is left to test on would say the same of any model
         n_train = float(np.mean([len(labels[k][t]) for k in tested or range(len(folds))]))
         own = {name: {k: per_fold[k][t] for k in tested} for name, per_fold in answers.items()}
         score = score_metric if task.name in metrics else score_default
@@ -234,8 +245,14 @@ def _report(
     default = {task.name: "R^2" if task.kind in NUMERIC else "accuracy" for task in table.tasks}
     scoring = {name: str(metrics.get(name, default[name])) for name in table.names}
     return TransferReport(
-        tasks, totals, scoring, len(folds), {name: clone(one.estimator) for name, one in models.items()}
+        tasks, totals, scoring, len(folds), {name: clone(one.estimator) for name, one in models.items()}, left_out
     )
+
+
+def _varies(table: TaskTable, t: int, folds: list[Fold]) -> bool:
+    """Whether the targets of a task differ between the rows that these folds test on."""
+    tested = np.isin(table.rows[t], np.concatenate([test for _, test in folds] or [np.empty(0, int)]))
+    return len(np.unique(table.targets[t][tested])) > 1
 
 
 def _task_transfer(

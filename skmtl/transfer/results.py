@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -95,6 +95,9 @@ class TransferReport:
     n_folds : int
     estimators : dict of {"joint", "independent", "pooled": estimator}
         The unfitted models that were compared; "pooled" only where tasks share a meaning.
+    left_out : dict of {task: {fold: str}}
+        Folds in which a task was left out, and what its training labels lacked there: nothing can be learned from no
+        target, one class only, or counts without an event. Empty where every task was learned in every fold.
     """
 
     tasks: list[TaskTransfer]
@@ -102,6 +105,7 @@ class TransferReport:
     scoring: dict[Hashable, str]
     n_folds: int
     estimators: dict[str, Any]
+    left_out: dict[Hashable, dict[int, str]] = field(default_factory=dict)
 
     #: `skmtl.displays` puts its class here: the picture stands above the figures it draws.
     display: ClassVar[Any] = None

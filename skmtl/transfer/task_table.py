@@ -78,7 +78,7 @@ class TaskTable:
     def labelled(self, labels: Sequence[NDArray]) -> tuple[Any, Any]:
         """X and y with some labels only: of every task those on the rows ``labels[t]`` (increasing positions).
 
-        Rows on which no label is left are left out.
+        Rows on which no label is left are left out, and so are tasks of which none is.
         """
         rows = np.unique(np.concatenate(list(labels)))
         X, y = self.part(rows)
@@ -88,10 +88,10 @@ class TaskTable:
         if not any(one.any() for one in hidden):
             return X, y
         if self.form == "named":
-            return X, y.remembering(
-                {name: _with_gaps(y[name], one) for name, one in zip(self.names, hidden, strict=True)}
-            )
-        columns = [_with_gaps(column, one) for column, one in zip(np.reshape(y, (len(rows), -1)).T, hidden)]
+            kept = zip(self.names, hidden, strict=True)
+            return X, y.remembering({name: _with_gaps(y[name], one) for name, one in kept if not one.all()})
+        table = np.reshape(y, (len(rows), -1))
+        columns = [_with_gaps(column, one) for column, one in zip(table.T, hidden, strict=True) if not one.all()]
         return X, columns[0] if np.ndim(y) == 1 else np.column_stack(columns)
 
     def alone(self, t: int, rows: NDArray) -> tuple[Any, Any]:

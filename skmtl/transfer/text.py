@@ -142,6 +142,12 @@ def _legend(report: Any) -> list[str]:
     scores += [f"{', '.join(own)}: mean of the folds"] if own else []
     lines = [f"scores       on held-out rows, {report.n_folds} folds: {'; '.join(scores)}"]
     lines.append("labels       of the task in the training part of a fold")
+    for task, folds in list(report.left_out.items())[:_NAMED]:
+        lacking = " / ".join(dict.fromkeys(folds.values()))
+        which = "1 fold" if len(folds) == 1 else f"{len(folds)} folds"
+        lines.append(f"left out     {task}, of {which} whose training part holds {lacking} of it")
+    if len(report.left_out) > _NAMED:
+        lines.append(f"             and {len(report.left_out) - _NAMED} more tasks")
     lines.append("independent  the same kind of model (tuned, if it is skmtl's), nothing shared between tasks")
     if "pooled" in report.estimators:
         lines.append("pooled       one model for all tasks, as if they were the same")
