@@ -124,3 +124,22 @@ def test_constant_targets_neither_help_nor_are_helped(problem):
     y = {**y, "helper0": np.full(len(y["helper0"]), 0.1)}
     assert "helper0" not in select_tasks(X, y, "main", random_state=0).selected
     assert select_tasks(X, y, "helper0", random_state=0).selected == []
+
+
+def test_the_answer_says_what_gain_could_have_been_seen():
+    """Four times the rows: errors about half as large, and so the smallest gain that is seen."""
+    found = []
+    for n_rows in (100, 400):
+        several = []
+        for seed in range(3):
+            rng = np.random.default_rng(seed)
+            X = rng.standard_normal((n_rows, 5))
+            y = X @ rng.standard_normal((5, 6)) * 0.3 + rng.standard_normal((n_rows, 6))
+            selection = select_tasks(X, y, main=0, random_state=seed)
+            assert f"gain below about {selection.detectable:.3f} could not be told from none" in repr(selection)
+            several.append(selection.detectable)
+        found.append(np.mean(several))
+    assert 0 < found[1] < 0.75 * found[0]
+    X, constant = np.random.default_rng(0).standard_normal((30, 3)), np.ones(30)
+    y = {"a": X[:, 0] + 0.1 * X[:, 1], "b": constant}
+    assert np.isnan(select_tasks(X, y, "a", kinds="regression").detectable)

@@ -53,6 +53,10 @@ class TaskSelection:
         learned alone; and the standard error of this gain.
     rank : int
         Dimension of the subspace that the tasks share; 0 if no task helps.
+    detectable : float
+        The gain of one task that would have been told from none: two standard errors of the gain of a task that joins
+        the main task alone, in the median of all candidates, in units of the gains in `path`. Where it is large, that
+        no task was selected does not mean that none helps. NaN where there is no candidate.
     """
 
     main: Hashable
@@ -60,6 +64,7 @@ class TaskSelection:
     alone: float
     path: list[tuple[Hashable, float, float, float]]
     rank: int
+    detectable: float = float("nan")
 
     def to_frame(self) -> Any:
         """A pandas DataFrame with one row per selected task."""
@@ -72,6 +77,8 @@ class TaskSelection:
         which = f"{n} task{'s' * (n != 1)} that help{'s' * (n == 1)}" if n else "no task that helps"
         lines = [f"TaskSelection: {which} {self.main!r}", f"  alone: held-out error {self.alone:.3f}"]
         lines += [f"  + {task}: {error:.3f} (gain {gain:.3f} ± {se:.3f})" for task, error, gain, se in self.path]
+        if not np.isnan(self.detectable):
+            lines.append(f"  a task's gain below about {self.detectable:.3f} could not be told from none")
         return "\n".join(lines)
 
 
@@ -153,9 +160,10 @@ def select_tasks(
         trial = _Trial(parts, names.index(main), row_norm)
         membership = Membership(evidence, own_variances(evidence), row_norm)
         steps = trial.path(companions(membership, trial.main, trial.candidates))
+        detectable = trial.detectable()
     path = [(names[step.task], step.error, step.gain, step.standard_error) for step in steps]
     rank = steps[-1].rank if steps else 0
-    return TaskSelection(main, [task for task, *_ in path], trial.error_alone, path, rank)
+    return TaskSelection(main, [task for task, *_ in path], trial.error_alone, path, rank, detectable)
 
 
 @dataclass(frozen=True)
@@ -241,10 +249,21 @@ class _Trial:
         before = steps[-1].main_errors if steps else self.alone[:, self.main]
         options: list[_Step] = []
         for r in range(min(rank, most), min(rank + 1, most) + 1):
-            size = max(1, _BATCH_ELEMENTS // (r * self.parts[0].evidence.gram.shape[1]) ** 2)
-            for start in range(0, len(candidates), size):
-                options += self._with_each(members, candidates[start : start + size], r, before)
+            options += self._in_batches(members, candidates, r, before)
         return min(options, key=lambda step: (-step.clearness, step.task, step.rank))
+
+    def detectable(self) -> float:
+        """Two standard errors of the gain of one task that joins the main task, in the median of the candidates."""
+        steps = self._in_batches([self.main], self.candidates, 1, self.alone[:, self.main])
+        return 2.0 * float(np.median([step.standard_error for step in steps])) if steps else float("nan")
+
+    def _in_batches(self, members: list[int], candidates: NDArray, rank: int, before: NDArray) -> list[_Step]:
+        size = max(1, _BATCH_ELEMENTS // (rank * self.parts[0].evidence.gram.shape[1]) ** 2)
+        return [
+            step
+            for start in range(0, len(candidates), size)
+            for step in self._with_each(members, candidates[start : start + size], rank, before)
+        ]
 
     def _with_each(self, members: list[int], candidates: NDArray, rank: int, before: NDArray) -> list[_Step]:
         """What every candidate gains beside the members, at a given rank."""
