@@ -25,6 +25,7 @@ from skmtl.relatedness.task_evidence import (
     sum_moments,
 )
 from skmtl.relatedness.variance import own_variances
+from skmtl.relatedness.verbose import say
 from skmtl.solvers.threads import has_narrow_set_up, one_blas_thread
 from skmtl.tasks import TaskData
 
@@ -106,6 +107,7 @@ def group_tasks(
     kinds: Any = None,
     task_col: Any = None,
     random_state: Any = None,
+    verbose: int = 0,
 ) -> TaskGroups:
     """Tasks into groups that belong together: tasks of one group share a subspace of coefficients.
 
@@ -130,6 +132,8 @@ def group_tasks(
         Long form: name or position of the column of X that holds the task of each row.
     random_state : int, RandomState instance or None, default=None
         Seed of folds and starts; None: 0. A RandomState gives every call a new seed.
+    verbose : int, default=0
+        1 shows on the standard error every model that is tried.
 
     Returns
     -------
@@ -181,10 +185,10 @@ def group_tasks(
       1: 4, 5, 6, 7
     """
     data, _ = read_tasks("group_tasks", X, y, kinds, task_col)
-    return group_task_data(data, n_groups, random_state)
+    return group_task_data(data, n_groups, random_state, verbose)
 
 
-def group_task_data(data: TaskData, n_groups: int | None, random_state: Any) -> TaskGroups:
+def group_task_data(data: TaskData, n_groups: int | None, random_state: Any, verbose: int = 0) -> TaskGroups:
     """As `group_tasks`, for data that have been read."""
     names, n_tasks = [task.name for task in data.tasks], len(data.tasks)
     if n_groups is not None:
@@ -196,7 +200,7 @@ def group_task_data(data: TaskData, n_groups: int | None, random_state: Any) -> 
     sorted_data, order = in_order_of_names(data)
     labels = np.empty(n_tasks, dtype=np.intp)
     with one_blas_thread(has_narrow_set_up(data)):
-        labels[order], rank, path = _grouped(sorted_data, n_groups, seed_of(random_state))
+        labels[order], rank, path = _grouped(sorted_data, n_groups, seed_of(random_state), verbose)
     return _result(names, labels, rank, path)
 
 
@@ -211,7 +215,7 @@ def _result(names: list[Hashable], labels: NDArray, rank: int, path: list) -> Ta
 
 
 def _grouped(
-    data: TaskData, n_groups: int | None, seed: int
+    data: TaskData, n_groups: int | None, seed: int, verbose: int
 ) -> tuple[NDArray, int, list[tuple[int, int, float, float, float]]]:
     """Labels of the tasks, rank and path."""
     outputs = standardised_outputs(data)
@@ -222,7 +226,7 @@ def _grouped(
     n_folds = _N_FOLDS if labels_per_task < _FEW_LABELS else _N_FOLDS_OF_MANY
     parts = list(folds(data, outputs, Z, min(n_folds, data.n_rows), seed))
     rng = np.random.RandomState(seed)
-    search = _Search(parts, row_norm, rng.randint(np.iinfo(np.int32).max))
+    search = _Search(parts, row_norm, rng.randint(np.iinfo(np.int32).max), verbose)
     if n_groups is not None:
         search.try_ranks(n_groups, _RANKS)
     else:
@@ -243,7 +247,8 @@ def _grouped(
 class _Search:
     """Held-out errors of every model that was tried."""
 
-    def __init__(self, parts: list[Fold], row_norm: float, seed: int) -> None:
+    def __init__(self, parts: list[Fold], row_norm: float, seed: int, verbose: int = 0) -> None:
+        self.verbose = verbose
         self.parts = parts
         self.row_norm = row_norm
         self.seed = seed
@@ -270,6 +275,8 @@ class _Search:
                 for part in self.reduced(model.own_share)
             ]
             self.errors[model] = self._by_fold(rows)
+            said = f"{model.n_groups} groups of rank {model.rank}: held-out error {self._per_task(model).mean():.4f}"
+            say(self.verbose, f"group_tasks: {said}")
         return float(self._per_task(model).mean())
 
     def _by_fold(self, coefficients: list[NDArray]) -> NDArray:

@@ -24,6 +24,7 @@ from skmtl.relatedness.task_evidence import (
     sum_moments,
 )
 from skmtl.relatedness.variance import own_variances
+from skmtl.relatedness.verbose import say
 from skmtl.solvers.threads import has_narrow_set_up, one_blas_thread
 from skmtl.targets import listed
 
@@ -83,7 +84,14 @@ class TaskSelection:
 
 
 def select_tasks(
-    X: Any, y: Any, main: Hashable, *, kinds: Any = None, task_col: Any = None, random_state: Any = None
+    X: Any,
+    y: Any,
+    main: Hashable,
+    *,
+    kinds: Any = None,
+    task_col: Any = None,
+    random_state: Any = None,
+    verbose: int = 0,
 ) -> TaskSelection:
     """Which other tasks help a main task, if learned jointly with it.
 
@@ -111,6 +119,8 @@ def select_tasks(
         Long form: name or position of the column of X that holds the task of each row.
     random_state : int, RandomState instance or None, default=None
         Seed of the folds; None: 0. A RandomState gives every call a new seed.
+    verbose : int, default=0
+        1 shows on the standard error what is being done.
 
     Returns
     -------
@@ -156,10 +166,13 @@ def select_tasks(
         Z = feature_coordinates(data, whiten=False)
         evidence = centre(sum_moments(outputs, Z), outputs.task_of_output)
         row_norm = evidence.row_norm
+        say(verbose, f"select_tasks: folds of {len(names)} tasks, {data.n_rows} rows")
         parts = list(folds(data, outputs, Z, min(_N_FOLDS, data.n_rows), seed_of(random_state)))
         trial = _Trial(parts, names.index(main), row_norm)
         membership = Membership(evidence, own_variances(evidence), row_norm)
-        steps = trial.path(companions(membership, trial.main, trial.candidates))
+        found = companions(membership, trial.main, trial.candidates)
+        say(verbose, f"select_tasks: {len(found.tasks) - 1} of {len(trial.candidates)} candidates to test on the folds")
+        steps = trial.path(found)
         detectable = trial.detectable()
     path = [(names[step.task], step.error, step.gain, step.standard_error) for step in steps]
     rank = steps[-1].rank if steps else 0
