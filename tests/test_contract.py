@@ -1,4 +1,8 @@
-"""scikit-learn's own contract, for every estimator and without a single expected failure."""
+"""scikit-learn's own contract, for every estimator and without a single expected failure at its defaults.
+
+One variant leaves one check out: how far a prior learned from classes is believed is decided on held-out folds, and
+rows repeated are dealt to other folds than rows weighted, as inside of scikit-learn's own cross-validated classes.
+"""
 
 from __future__ import annotations
 
@@ -44,11 +48,17 @@ VARIANTS = [
     LowRankMultiTask(alpha_own=0.05, own_penalty="group"),
 ]
 
+
+def _asks_folds(estimator):
+    return isinstance(estimator, LowRankClassifier) and estimator.factor_prior == "learned"
+
+
 # What parametrize_with_checks would collect; written out because pytest refuses the generator of scikit-learn 1.6.
 CHECKS = [
     pytest.param(estimator, check, id=f"{estimator}-{check.func.__name__}", marks=marks)
     for one, marks in [*((one, ()) for one in ESTIMATORS), *((one, pytest.mark.slow) for one in VARIANTS)]
     for estimator, check in estimator_checks_generator(one)
+    if not (_asks_folds(one) and check.func.__name__.startswith("check_sample_weight_equivalence"))
 ]
 
 

@@ -123,7 +123,7 @@ def test_a_tuned_report_on_real_data_is_cross_validation_by_hand(estimator, load
     report = transfer_report(estimator, X, y)
     for which, model in report.estimators.items():
         true, predicted = ({task: [] for task in y} for _ in range(2))
-        for train, test in TaskKFold(5).split(X, y):
+        for train, test in TaskKFold(5, shuffle=True, random_state=0).split(X, y):
             answers = clone(model).fit(X[train], y[train]).predict(X[test])
             for task, column in y[test].items():
                 seen = ~pd.isna(column)
