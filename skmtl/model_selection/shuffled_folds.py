@@ -51,7 +51,8 @@ def seed_of(random_state: Any) -> int:
 def shuffled_folds(data: TaskData, n_splits: int, seed: int) -> Splits:
     """Shuffled folds with an equal share of every task, and of every class of a task.
 
-    The folds that `TaskKFold(n_splits, shuffle=True, random_state=seed)` makes of the same targets.
+    The folds that `TaskKFold(n_splits, shuffle=True, random_state=seed)` makes of the same targets, where it takes the
+    same for classes: a splitter is told no kinds, and numbers that repeat often are classes to it.
 
     Parameters
     ----------
