@@ -117,7 +117,9 @@ def test_the_advice_works():
 @pytest.mark.parametrize("dtype", [object, str])
 def test_texts_of_numbers_and_objects_of_numbers_are_numbers_as_in_scikit_learn(dtype):
     assert_allclose(
-        LowRankRegressor().fit(FRAME.astype(dtype), Y).predict(FRAME), LowRankRegressor().fit(FRAME, Y).predict(FRAME)
+        LowRankRegressor().fit(FRAME.astype(dtype), Y).predict(FRAME),
+        LowRankRegressor().fit(FRAME, Y).predict(FRAME),
+        rtol=1e-5,  # fits end at `tol`
     )
 
 
@@ -169,8 +171,8 @@ def test_nullable_columns_without_gaps_are_numbers_in_every_form():
     one = LowRankRegressor().fit(nullable, {"a": Y[:, 0], "b": Y[:, 1]}).predict(FRAME)
     own = LowRankRegressor().fit({"a": nullable, "b": nullable}, {"a": Y[:, 0], "b": Y[:, 1]}).predict(FRAME)
     for task in ("a", "b"):
-        assert_allclose(one[task], expected[task])
-        assert_allclose(own[task], expected[task], rtol=1e-6)
+        assert_allclose(one[task], expected[task], rtol=1e-5)  # fits end at `tol`
+        assert_allclose(own[task], expected[task], rtol=1e-5)
 
 
 def test_frames_of_sparse_columns_stay_sparse_among_own_rows(monkeypatch):
