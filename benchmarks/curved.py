@@ -176,7 +176,7 @@ def each(make):
 
 def ridge(is_class, n):
     if is_class:
-        return LogisticRegressionCV(np.logspace(-4, 2, 10), cv=min(5, n // 4), scoring="neg_log_loss", max_iter=2000)
+        return LogisticRegressionCV(Cs=np.logspace(-4, 2, 10), cv=min(5, n // 4), scoring="neg_log_loss", max_iter=2000)
     return RidgeCV(np.logspace(-3, 4, 15))
 
 
