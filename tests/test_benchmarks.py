@@ -101,6 +101,7 @@ def broken(problem):
     raise RuntimeError("no such thing")
 
 
+@pytest.mark.slow
 def test_the_posterior_mean_is_that_of_quadrature():
     # One task of one feature: w = b s, where b and s have a density each, so that their product is integrated out.
     X, y, signal = np.array([[[0.6], [-0.8], [1.1]]]), np.array([[0.5, -1.2, 0.9]]), 1.5

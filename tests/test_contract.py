@@ -24,7 +24,7 @@ from skmtl import (
 #: Few candidates and folds: the checks fit hundreds of times.
 # Strengths at which the checks' 15 rows of 30 features end where rounding does not show: weights and repeated rows are
 # to agree to 1e-7, and a weaker fit, of some 70 steps, takes a few more or fewer from one processor to another.
-FEW = {"n_components": [1, 2], "alpha": [0.3, 0.1], "alpha_common": None, "factor_prior": "ridge", "cv": 3}
+FEW = {"n_components": 2, "alpha": [0.3, 0.1], "alpha_common": None, "factor_prior": "ridge", "cv": 2}
 #: A single strength, at which rounding does not grow along the way of the networks.
 FEW_UNITS = {"n_hidden": 4, "n_linear": 2, "alpha": 0.3, "cv": 3, "max_iter": 40, "tol": 0.01}
 ESTIMATORS = [

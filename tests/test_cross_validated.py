@@ -108,7 +108,10 @@ def test_scoring_by_name_is_the_mean_over_tasks_of_that_metric():
     )
 
 
-@pytest.mark.parametrize("seed", range(3))
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=SLOW), pytest.param(2, marks=SLOW)])
 def test_the_planted_rank_is_found(seed):
     X, y, _ = planted(seed, n_samples=100, n_features=28, n_tasks=139, n_components=5)
     model = LowRankRegressorCV(alpha_common=None, alpha_own=None).fit(X, y)
@@ -160,6 +163,7 @@ def test_a_learned_prior_is_taken_where_it_lowers_the_held_out_loss():
     np.testing.assert_allclose(model.coef_["task_0"], plain.coef_["task_0"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("priors", [["ridge", "learned"], ["learned", "ridge"]])
 def test_a_list_of_both_priors_is_a_free_choice(priors):
     X, y = make_multitask(12, 10, 20, n_components=2, own_rows=True, random_state=0)

@@ -88,6 +88,7 @@ def test_signs_and_order_do_not_matter():
     np.testing.assert_allclose(scaled.p_better, one.p_better, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_tasks", [3, 12, 150])
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.8])
 def test_at_most_one_sign_in_twenty_is_wrong(n_tasks, share):

@@ -111,6 +111,7 @@ def test_mean_of_the_prior_covers_what_tasks_have_in_common():
     assert learned[0] < 0.85 * ridge[0]
 
 
+@pytest.mark.slow
 def test_binary_tasks_lose_less_on_new_rows():
     X, y, coef, intercept = planted(40, 20, 100, 3, seed=0, kinds="binary", signal=1.5)
     new = np.random.RandomState(1).randn(2000, 20)
@@ -261,6 +262,7 @@ def log_loss(model, new, truth):
     return np.mean([-np.mean(np.sum(truth[:, i] * np.log(found[f"t{i}"]), axis=1)) for i in range(12)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n_features", "n_classes", "n_components", "form"),
     [

@@ -53,7 +53,7 @@ def test_small_planted_groups_are_found(options):
     assert (numbers == 3).all()
 
 
-@pytest.mark.parametrize("own_rows", [True, False])
+@pytest.mark.parametrize("own_rows", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_tasks_that_all_belong_together_are_one_group(own_rows):
     _, numbers = recovered(1, n_groups=1, per_group=12, n_rows=40, n_features=15, rank=2, own_rows=own_rows)
     assert (numbers == 1).all()
@@ -64,6 +64,7 @@ def test_noise_is_not_grouped():
     assert (numbers == 1).all()
 
 
+@pytest.mark.slow
 def test_an_unrelated_task_with_labels_enough_stands_alone():
     X, y, labels, _ = planted_groups(0, n_groups=2, per_group=8, n_rows=100, n_features=15, rank=1, n_outliers=1)
     found = group_tasks(X, y, random_state=0)
@@ -92,6 +93,7 @@ def test_own_rows_and_the_long_form_agree():
     assert long.groups == group_tasks(X, y, 2, random_state=0).groups
 
 
+@pytest.mark.slow
 def test_order_of_tasks_does_not_matter_and_a_seed_is_a_result(two_groups):
     X, y, _, _ = two_groups
     found = group_tasks(X, y, 3, random_state=3)
@@ -111,6 +113,7 @@ def test_a_given_number_of_groups_is_kept(two_groups, n_groups):
         assert adjusted_rand_score(labels, found.labels) == 1.0
 
 
+@pytest.mark.slow
 def test_classes_of_three_are_grouped_too():
     X, y, labels, _ = planted_groups(
         3, n_groups=2, per_group=5, n_rows=150, n_features=8, rank=1, own_rows=False, kinds=("multiclass", "regression")

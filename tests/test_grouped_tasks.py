@@ -27,7 +27,7 @@ def grouped(estimator=None, n_groups=2, **options):
 
 @pytest.fixture(scope="module")
 def problem():
-    return planted_groups(1, n_groups=2, per_group=4, n_rows=60, n_features=8, rank=1, own_rows=False)
+    return planted_groups(1, n_groups=2, per_group=3, n_rows=60, n_features=8, rank=1, own_rows=False)
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +142,7 @@ def test_classes_in_every_form(own_rows):
     np.testing.assert_array_equal(array.predict(shared)[:, 2], array.predict_proba(shared)[2].argmax(axis=1))
 
 
+@pytest.mark.slow
 def test_it_lives_in_pipelines_searches_and_cross_validation(problem):
     X, y, _, _ = problem
     model = grouped(make_pipeline(StandardScaler(), LowRankMultiTask(n_components=1)))
@@ -210,6 +211,7 @@ def test_scikit_learns_own_checks_pass(estimator, check):
     check(estimator)
 
 
+@pytest.mark.slow
 def test_what_is_said_of_a_task_reaches_the_model_of_its_group(problem):
     X, y, _, _ = problem
     first = next(iter(y))

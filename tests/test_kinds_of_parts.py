@@ -115,7 +115,7 @@ def test_memory_is_of_kinds_only_and_changes_no_target():
     assert_array_equal(np.asarray(part.remembering({"size": part["size"]})), part["size"][:, None])
 
 
-@pytest.mark.parametrize("n_jobs", [None, 2])
+@pytest.mark.parametrize("n_jobs", [None, pytest.param(2, marks=pytest.mark.slow)])
 def test_scikit_learn_cuts_folds_that_keep_the_kinds(n_jobs):
     """Of the first ten rows, a training part here, every star is 1 or 2."""
     y = whole()

@@ -23,6 +23,7 @@ def counted(n_seeds, **options):
 
 # A main task of 60 labels (rank 1: 40), 5 helpers and 25 other tasks of 100 labels each, 30 features, noise 1, signal
 # 1.5. In two dimensions a helper may be all but orthogonal to the main task, and to be missed is right.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "found"),
     [

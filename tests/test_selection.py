@@ -65,7 +65,7 @@ X, TARGETS = make_problem()
 GROUPS = np.arange(N_ROWS) % 4
 
 
-@pytest.fixture(params=["TaskTargets", "DataFrame"])
+@pytest.fixture(params=["TaskTargets", pytest.param("DataFrame", marks=pytest.mark.slow)])
 def y(request):
     """The same targets in the two containers that can be cut by rows."""
     return TARGETS if request.param == "TaskTargets" else TARGETS.to_frame()

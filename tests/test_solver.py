@@ -142,6 +142,7 @@ def test_same_seed_same_result(n_init):
     np.testing.assert_array_equal(first.coef, second.coef)
 
 
+@pytest.mark.slow
 def test_more_starts_are_never_worse():
     data = make_data("regression", "few", n=40, d=20, n_tasks=8)
     one = fit(data, alpha=0.01, n_components=2)
@@ -207,6 +208,7 @@ def test_separable_classes_and_a_single_row():
     np.testing.assert_allclose(raw[0, 2], y[0, 2], rtol=0.5)
 
 
+@pytest.mark.slow
 def test_start_from_part_of_the_gradient_leads_to_the_same_model():
     # Large sparse X: the first basis comes from a few combinations of outputs, which a sample of the rows names.
     rng = np.random.RandomState(0)

@@ -88,12 +88,13 @@ def figures(report):
 # -- the figures ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_cross_val_predict(mixed):
     X, y = mixed
     joint = LowRankMultiTaskCV(n_components=2, alpha=0.1, alpha_common=None, alpha_own=[None, 0.1, 1.0], cv=2)
-    report = transfer_report(joint, X, y, cv=3)
+    report = transfer_report(joint, X, y, cv=2)
     for name, estimator in report.estimators.items():
-        predicted = cross_val_predict(estimator, X, y, cv=THREE_FOLDS)
+        predicted = cross_val_predict(estimator, X, y, cv=TaskKFold(2, shuffle=True, random_state=0))
         for one in report.tasks:
             assert getattr(one, name) == pytest.approx(score_task(KINDS[one.task], y[one.task], predicted[one.task]))
     assert [one.kind for one in report.tasks] == list(KINDS.values())
@@ -192,8 +193,8 @@ def test_the_gain_of_classes_counts_rows_and_the_finer_one_their_probabilities(m
 
 
 def test_pooled_is_one_model_on_the_rows_of_all_tasks():
-    X, y = stack_tasks(*make_multitask(40, 5, 3, n_components=1, common=2.0, own_rows=True, random_state=0))
-    folds = [(np.flatnonzero(np.arange(120) % 4 != k), np.arange(k, 120, 4)) for k in range(4)]
+    X, y = stack_tasks(*make_multitask(40, 5, 2, n_components=1, common=2.0, own_rows=True, random_state=0))
+    folds = [(np.flatnonzero(np.arange(80) % 2 != k), np.arange(k, 80, 2)) for k in range(2)]
     report = transfer_report(FEW_CANDIDATES, X, y, cv=folds)
     pooled = report.estimators["pooled"]
     assert pooled.alpha == np.inf
@@ -245,16 +246,16 @@ def test_an_array_estimator_of_scikit_learn_works_too():
 
 
 def test_the_four_forms_give_the_same_scores_on_the_same_folds():
-    X, y = make_multitask(24, 5, 3, n_components=1, own_rows=True, random_state=2)
+    X, y = make_multitask(20, 4, 2, n_components=1, own_rows=True, random_state=2)
     stacked, targets = stack_tasks(X, y)
-    long = pd.DataFrame(stacked, columns=list("abcde")).assign(task=np.repeat(list(X), 24))
+    long = pd.DataFrame(stacked, columns=list("abcd")).assign(task=np.repeat(list(X), 20))
     model = LowRankRegressor(n_components=1)
     reports = [
-        transfer_report(model, X, y, cv=3),
-        transfer_report(model, stacked, targets, cv=3),
-        transfer_report(model, stacked, targets.to_frame(), cv=3),
-        transfer_report(model, stacked, np.asarray(targets), cv=3),
-        transfer_report(clone(model).set_params(task_col="task"), long, np.concatenate(list(y.values())), cv=3),
+        transfer_report(model, X, y, cv=2),
+        transfer_report(model, stacked, targets, cv=2),
+        transfer_report(model, stacked, targets.to_frame(), cv=2),
+        transfer_report(model, stacked, np.asarray(targets), cv=2),
+        transfer_report(clone(model).set_params(task_col="task"), long, np.concatenate(list(y.values())), cv=2),
     ]
     first = reports[0].to_frame()
     for report in reports[1:]:

@@ -87,12 +87,15 @@ CLASSES = {
     "own rows": (LowRankClassifier(), {"rare": X, "b": X}, {"rare": ONCE, "b": CLASS}, own_folds(2)),
     "long": (LowRankClassifier(task_col=4), *stacked(ONCE, CLASS), own_folds(2)),
 }
-CASES = [(COUNTS[form], "no event") for form in COUNTS] + [(CLASSES[form], "one class only") for form in CLASSES]
+QUICK = {"counts": ("named", "array"), "classes": ("own rows",)}
+CASES = [
+    pytest.param(forms[form], lacking, id=f"{kind}, {form}", marks=() if form in QUICK[kind] else pytest.mark.slow)
+    for kind, forms, lacking in (("counts", COUNTS, "no event"), ("classes", CLASSES, "one class only"))
+    for form in forms
+]
 
 
-@pytest.mark.parametrize(
-    ("case", "lacking"), CASES, ids=[f"{kind}, {form}" for kind in ("counts", "classes") for form in COUNTS]
-)
+@pytest.mark.parametrize(("case", "lacking"), CASES)
 def test_task_of_one_event_or_class_is_left_out_of_its_fold_and_the_others_are_judged(case, lacking):
     estimator, features, targets, folds = case
     report, said = report_of(estimator, features, targets, cv=folds)
@@ -127,6 +130,7 @@ def test_other_tasks_are_scored_as_by_hand(form):
     assert report.tasks[2].joint == pytest.approx(r2_score(NUMBER, by_hand), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_class_seen_twice_is_judged_where_it_can_be():
     report, _ = report_of(LowRankClassifier(), X, {"twice": TWICE, "b": CLASS}, cv=TaskKFold(2))
     assert report.left_out == {}  # one in every training part
@@ -163,6 +167,7 @@ def test_where_nothing_is_left_the_error_names_a_task():
         transfer_report(LowRankClassifier(), X[:40], {"once": ONCE[:40]}, cv=FOLDS_OF_ROW_3)
 
 
+@pytest.mark.slow
 def test_curve_warns_once_for_all_sizes():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -171,6 +176,7 @@ def test_curve_warns_once_for_all_sizes():
     assert all("rare" in report.left_out for report in curve.reports.values())
 
 
+@pytest.mark.slow
 def test_relatedness_of_tasks_that_folds_cannot_judge():
     y = {**Y_OF_TWO, "once": ONCE}
     assert "rare" not in select_tasks(X, y, "a", kinds={"rare": "count"}).selected

@@ -113,6 +113,7 @@ def disattenuated(X, a, b, rows, n_splits=2):
     return products[0] / np.sqrt(products[1] * products[2])
 
 
+@pytest.mark.slow
 def test_reading_and_mathematics_of_a_grade_ask_the_same_of_pupils():
     # The features of STAR hold an indicator of who was missing in each grade.
     X, y = load_star()
@@ -132,6 +133,7 @@ def with_places(X):
     return {name: np.column_stack([rows, np.full((len(rows), 3), 50 * rng.randn(3))]) for name, rows in X.items()}
 
 
+@pytest.mark.slow
 def test_groups_do_not_depend_on_columns_that_are_constant_for_every_task():
     X, y, labels, _ = planted_groups(0, n_groups=2, per_group=4, n_rows=60, n_features=6, rank=1)
     found = group_tasks(X, y, n_groups=2, random_state=0)
@@ -142,6 +144,7 @@ def test_groups_do_not_depend_on_columns_that_are_constant_for_every_task():
     np.testing.assert_allclose(np.array(other.path)[:, 2], np.array(found.path)[:, 2], rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_selections_do_not_depend_on_columns_that_are_constant_for_every_task():
     X, y = planted_helpers(0, rank=1, n_main=30, n_rows=60, n_features=10, n_helpers=2, n_others=3)
     found = select_tasks(X, y, "main", random_state=0)

@@ -78,6 +78,7 @@ def test_related_tasks_are_told_from_unrelated_ones():
     assert np.mean(related_helped) >= 0.75  # single seeds give 0.62 to 1
 
 
+@pytest.mark.slow
 def test_a_rank_that_is_known_helps_most_related_tasks_and_hurts_unrelated_ones():
     X, y, unrelated = planted(0)
     report = transfer_report(LowRankRegressor(n_components=2), X, y, random_state=0)
