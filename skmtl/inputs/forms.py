@@ -147,7 +147,7 @@ class ArrayForm(Form):
     def gather(self, query: Query, tasks: tuple[Task, ...], parts: Mapping[int, NDArray], what: str) -> Any:
         if self.flat:
             return parts[0]
-        if what != "predict":
+        if what == "predict_proba":
             return list(parts.values())
         dtype = common_dtype(list(parts.values()))
         result = np.empty((query.X.shape[0], len(tasks)), dtype=dtype)
@@ -198,9 +198,9 @@ class LongForm(Form):
 
     def gather(self, query: Query, tasks: tuple[Task, ...], parts: Mapping[int, NDArray], what: str) -> Any:
         blocks = list(parts.values())
-        if what == "predict_proba":
+        if what != "predict":
             classes = union_classes(tasks)
-            blocks = [_spread(block, tasks[t], classes) for t, block in parts.items()]
+            blocks = [spread_classes(block, tasks[t].classes, classes, what) for t, block in parts.items()]
         dtype = common_dtype(blocks)
         stacked = np.concatenate([block.astype(dtype, copy=False) for block in blocks])
         if query.order is None:
@@ -239,11 +239,21 @@ def union_classes(tasks: tuple[Task, ...]) -> NDArray:
     return np.unique(np.concatenate([classes.astype(dtype) for classes in present]))
 
 
-def _spread(probabilities: NDArray, task: Task, classes: NDArray) -> NDArray:
-    """Columns of a task's classes among the columns of all classes, zero for the others."""
-    spread = np.zeros((len(probabilities), len(classes)))
-    assert task.classes is not None
-    spread[:, np.searchsorted(classes, task.classes)] = probabilities
+def spread_classes(block: NDArray, classes: NDArray | None, everything: NDArray, what: str) -> NDArray:
+    """Columns of a task's classes among those of all classes.
+
+    The others have probability zero, and as decision the least number there is, as in scikit-learn's
+    ``cross_val_predict``. Log-odds stay as they are where there are no other classes, and become two scores whose
+    softmax is the probability where there are.
+    """
+    assert classes is not None
+    if what == "decision_function" and block.ndim == 1:
+        if len(everything) == 2:
+            return block
+        block = np.column_stack([-block / 2, block / 2])
+    absent = 0.0 if what == "predict_proba" else np.finfo(np.float64).min
+    spread = np.full((len(block), len(everything)), absent)
+    spread[:, np.searchsorted(everything, classes)] = block
     return spread
 
 

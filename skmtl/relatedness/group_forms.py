@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from skmtl.inputs import Form
 from skmtl.inputs.features import is_dict_of_tables, task_labels
-from skmtl.inputs.forms import named_columns
+from skmtl.inputs.forms import named_columns, spread_classes
 from skmtl.single_task import last_step
 from skmtl.target_columns import common_dtype
 from skmtl.targets import TaskTargets, is_named, take_rows
@@ -103,7 +103,7 @@ def gather_answers(grouped: Any, answers: list[Answer], method: str) -> Any:
         else:
             columns.update({t: np.asarray(answer)[:, i] for i, t in enumerate(members)})
     ordered_columns = [columns[t] for t in sorted(columns)]
-    if method != "predict":
+    if method == "predict_proba":
         return ordered_columns
     dtype = common_dtype(ordered_columns)
     return np.stack([column.astype(dtype, copy=False) for column in ordered_columns], axis=1)
@@ -112,9 +112,10 @@ def gather_answers(grouped: Any, answers: list[Answer], method: str) -> Any:
 def _gather_rows(grouped: Any, answers: list[Answer], method: str) -> NDArray:
     """Long form: every row answered by its own model; probabilities in the columns of all classes."""
     blocks = [np.asarray(answer) for _, _, answer, _ in answers]
-    if method == "predict_proba":
+    if method != "predict":
         blocks = [
-            _spread(block, last_step(one).classes_, grouped.classes_) for block, (one, *_) in zip(blocks, answers)
+            spread_classes(block, last_step(one).classes_, grouped.classes_, method)
+            for block, (one, *_) in zip(blocks, answers)
         ]
     dtype = common_dtype(blocks)
     n_rows = sum(len(block) for block in blocks)
@@ -122,9 +123,3 @@ def _gather_rows(grouped: Any, answers: list[Answer], method: str) -> NDArray:
     for block, (_, _, _, rows) in zip(blocks, answers):
         result[rows] = block
     return result
-
-
-def _spread(probabilities: NDArray, classes: NDArray, everything: NDArray) -> NDArray:
-    spread = np.zeros((len(probabilities), len(everything)))
-    spread[:, np.searchsorted(everything, classes)] = probabilities
-    return spread
