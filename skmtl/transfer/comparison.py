@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
 from sklearn.utils import get_tags
 
 from skmtl.model_selection import stack_tasks
@@ -119,7 +118,8 @@ def _fit_alone(estimator: Any, table: TaskTable, labels: Sequence[NDArray], test
     for t, rows in asked.items():
         X, y = table.alone(t, labels[t])
         with errors_named(f"task {table.tasks[t].name!r} alone"):
-            fitted = clone(estimator).fit(X, _as_taken(estimator, y))
+            taught = with_kinds(estimator, table, [table.tasks[t]])
+            fitted = taught.fit(X, _as_taken(estimator, y))
         name = 0 if table.form == "array" else table.tasks[t].name
         answers[t] = _Asked(Responses(fitted, table.part(rows)[0]), name, np.arange(len(rows)), rows)
     return answers
@@ -140,7 +140,8 @@ def _fit_pooled(estimator: Any, table: TaskTable, labels: Sequence[NDArray], tes
     y = y if classes is None else classes[y.astype(np.intp)]
     X = take_rows(_one_table(table), np.concatenate(list(labels)))
     name: Hashable = 0 if table.form == "array" else _POOLED
-    fitted = clone(estimator).fit(X, _as_taken(estimator, y) if table.form == "array" else TaskTargets({name: y}))
+    taught = with_kinds(estimator, table, [replace(table.tasks[0], name=name)])
+    fitted = taught.fit(X, _as_taken(estimator, y) if table.form == "array" else TaskTargets({name: y}))
     answers = {}
     for t, rows in asked.items():
         model = fitted if classes is not None else _Rescaled(fitted, name, level[t], spread[t])

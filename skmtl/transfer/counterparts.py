@@ -18,6 +18,7 @@ from skmtl.estimators import (
     LowRankRegressor,
     LowRankRegressorCV,
 )
+from skmtl.estimators.base import JointModel
 from skmtl.inputs import TargetRules
 from skmtl.single_task import estimator_for
 from skmtl.tasks import Task
@@ -72,9 +73,10 @@ def _unguarded(estimator: Any) -> Any:
 def opponents(estimator: Any, table: TaskTable) -> dict[str, Opponent]:
     """{"independent": ..., "pooled": ...}; no "pooled" where the tasks have no common meaning.
 
-    For skmtl's estimators, alone or as the last step of a pipeline or inside a search, both are one fit of the
+    For skmtl's linear estimators, alone or as the last step of a pipeline or inside a search, both are one fit of the
     tuned estimator with the shared part off: own parts only, and a common part only. For any other
-    estimator they are clones, fitted on each task alone and on the rows of all tasks as one.
+    estimator, networks with a shared hidden layer among them, they are clones, fitted on each task alone and on the
+    rows of all tasks as one.
     """
     found = {}
     inside = predicting_part(estimator)
@@ -103,20 +105,26 @@ def predicting_part(estimator: Any) -> Any:
 
 
 def target_rules(estimator: Any) -> TargetRules:
-    """What the estimator takes as targets: what it says, or anything."""
+    """What the estimator takes as targets: what it, or the one that it fits to groups of tasks, says, or anything."""
     inside = predicting_part(estimator)
+    if not hasattr(inside, "_rules"):
+        inside = predicting_part(getattr(inside, "estimator", inside))
     if hasattr(inside, "_rules"):
         return inside._rules()
     return TargetRules(type(inside).__name__, "any", kinds=getattr(inside, "kinds", None))
 
 
 def with_kinds(estimator: Any, table: TaskTable, tasks: Sequence[Task]) -> Any:
-    """A clone that knows the kinds of the tasks it will see: few labels of a task might look like another one."""
+    """A clone for some tasks, told their kinds: few labels of a task might look like another one."""
     names = [task.name for task in tasks]
     is_array = table.form == "array"
     estimator = estimator_for(estimator, names, table.names, numbered=is_array)
     inside: Any = predicting_part(estimator)
-    if type(inside) not in _TUNED or "kinds" not in inside.get_params(deep=False) or isinstance(inside.kinds, str):
+    if (
+        not isinstance(inside, JointModel)
+        or "kinds" not in inside.get_params(deep=False)
+        or isinstance(inside.kinds, str)
+    ):
         return estimator
     kinds = {i if is_array else task.name: task.kind for i, task in enumerate(tasks)}
     if table.form == "long" and set(kinds.values()) in ({"regression"}, {"count"}):

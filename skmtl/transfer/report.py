@@ -81,12 +81,13 @@ def transfer_report(
 
     Notes
     -----
-    The opponents of skmtl's estimators are their tuned versions with the shared part left out: own parts only
+    The opponents of skmtl's linear estimators are their tuned versions with the shared part left out: own parts only
     (independent), and one common part only, with an intercept per task (pooled; where all tasks have one kind and
     one output). A tuned estimator is compared without its `guard`: that would answer the question of the report first,
     and leave a task that it sets apart no difference to show. What the report finds to be hurt is what the guard is
     there for. For any other estimator they are clones, fitted on each task alone, and on the rows of all
-    tasks as if they were one.
+    tasks as if they were one (not in the long form): of `SharedLayer*` one network per task and one for all rows, what
+    is "auto" chosen anew for each.
 
     The verdict rests on losses of the same rows under both models: squared error of numbers and of class
     probabilities, each as a share of the squared error of the mean. Their mean difference, the gain in R² or in
