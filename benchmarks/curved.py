@@ -298,8 +298,8 @@ def draw(path: str) -> None:
         panel.plot(line[:, 0], model.fit(tables, targets).predict(line)[task], label=name, **style)
     panel.set_xlabel("feature 0, others at zero")
     panel.set_ylabel(f"task {task}")
-    panel.legend(frameon=False)
-    figure.savefig(path, dpi=90)
+    figure.legend(loc="outside upper center", ncols=2, frameon=False)  # inside it would hide labels
+    figure.savefig(path, dpi=80)
 
 
 def main(arguments=None) -> None:
