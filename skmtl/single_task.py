@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn import get_config
 from sklearn.base import BaseEstimator, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import has_fit_parameter
 
 from skmtl.inputs.features import task_labels, task_positions
 from skmtl.target_columns import natural_dtype
@@ -77,6 +79,34 @@ def require_instance(estimator: Any) -> None:
         raise TypeError(f"estimator must have fit and predict, got {estimator!r}.")
     if getattr(last_step(estimator), "refit", True) is False:
         raise ValueError(f"{type(estimator).__name__} must be given refit=True: it is asked for predictions.")
+
+
+def require_weights(estimator: Any) -> None:
+    """ValueError for an estimator whose `fit` takes no weights."""
+    inside = _fitting_part(estimator)[1]
+    if not has_fit_parameter(inside, "sample_weight"):
+        raise ValueError(f"sample_weight is given, but {type(inside).__name__}.fit takes no weights.")
+
+
+def fit_weighted(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> Any:
+    """The estimator fitted, its last step given the weights where it is a pipeline, also inside a search."""
+    if sample_weight is None:
+        return estimator.fit(X, y)
+    prefix = "" if get_config()["enable_metadata_routing"] else _fitting_part(estimator)[0]
+    return estimator.fit(X, y, **{f"{prefix}sample_weight": sample_weight})
+
+
+def _fitting_part(estimator: Any) -> tuple[str, Any]:
+    """What stands before a parameter of `fit` that is meant for the last step of pipelines, and that step."""
+    prefix = ""
+    while True:
+        if isinstance(getattr(estimator, "steps", None), list):
+            name, estimator = estimator.steps[-1]
+            prefix += f"{name}__"
+        elif hasattr(estimator, "param_grid") or hasattr(estimator, "param_distributions"):
+            estimator = estimator.estimator
+        else:
+            return prefix, estimator
 
 
 class Responses:

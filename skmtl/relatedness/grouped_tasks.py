@@ -18,16 +18,9 @@ from skmtl.predictors import split as split_estimator
 from skmtl.relatedness.group_forms import gather_answers, part_of_query, part_of_training, with_kind
 from skmtl.relatedness.groups import TaskGroups, group_task_data
 from skmtl.scoring import mean_score, score_task
-from skmtl.single_task import column_of, estimator_for, last_step, require_instance
+from skmtl.single_task import column_of, estimator_for, fit_weighted, last_step, require_instance
 from skmtl.targets import is_named
 from skmtl.task_scores import score_tasks
-
-
-def _fitted(one: Any, X: Any, y: Any, weight: Any) -> Any:
-    if weight is None:
-        return one.fit(X, y)
-    step = f"{one.steps[-1][0]}__" if hasattr(one, "steps") else ""
-    return one.fit(X, y, **{f"{step}sample_weight": weight})
 
 
 def _inner_has(method: str) -> Any:
@@ -154,7 +147,7 @@ class GroupedTasks(MetaEstimatorMixin, BaseEstimator):
             own = [names[t] for t in members]
             part = part_of_training(form, X, y, sample_weight, own, members)
             one = with_kind(estimator_for(self.estimator, own, names, numbered=is_array), form, data.tasks)
-            fitted.append(_fitted(one, *part))
+            fitted.append(fit_weighted(one, *part))
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(reader, name):
                 setattr(self, name, getattr(reader, name))

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from sklearn.utils import get_tags
 
 from skmtl.model_selection import stack_tasks
-from skmtl.scoring import ask_scorer
-from skmtl.single_task import Responses, SingleTask, task_classes
+from skmtl.scoring import ask_scorer, takes_weights
+from skmtl.single_task import Responses, SingleTask, fit_weighted, task_classes
 from skmtl.target_columns import natural_dtype
 from skmtl.targets import TaskTargets, take_rows
 from skmtl.transfer.counterparts import Opponent, with_kinds
@@ -102,7 +102,7 @@ def _fit_jointly(estimator: Any, table: TaskTable, labels: Sequence[NDArray], te
     # An array that lacks the columns of the others numbers its columns anew.
     names = {t: i if table.form == "array" else table.tasks[t].name for i, t in enumerate(learned)}
     taught = with_kinds(estimator, table, [table.tasks[t] for t in learned])
-    fitted = taught.fit(*table.labelled(labels))
+    fitted = fit_weighted(taught, *table.labelled(labels), table.sample_weight(labels))
     if table.form != "own":
         if table.form == "long" and len(learned) < len(labels):  # which has no rows to ask others on
             test = np.intersect1d(test, np.concatenate(list(asked.values())))
@@ -119,7 +119,10 @@ def _fit_alone(estimator: Any, table: TaskTable, labels: Sequence[NDArray], test
         X, y = table.alone(t, labels[t])
         with errors_named(f"task {table.tasks[t].name!r} alone"):
             taught = with_kinds(estimator, table, [table.tasks[t]])
-            fitted = taught.fit(X, _as_taken(estimator, y))
+            weights = table.weights_of(t, labels[t])
+            if weights is not None and table.form == "own":
+                weights = {table.tasks[t].name: weights}
+            fitted = fit_weighted(taught, X, _as_taken(estimator, y), weights)
         name = 0 if table.form == "array" else table.tasks[t].name
         answers[t] = _Asked(Responses(fitted, table.part(rows)[0]), name, np.arange(len(rows)), rows)
     return answers
@@ -129,10 +132,11 @@ def _fit_pooled(estimator: Any, table: TaskTable, labels: Sequence[NDArray], tes
     """One clone on the rows of all tasks; numbers are brought to mean 0 and deviation 1 in every task first."""
     level, spread = np.zeros(len(table.tasks)), np.ones(len(table.tasks))
     columns = []
+    weights = [table.weights_of(t, rows) for t, rows in enumerate(labels)]
     for t, rows in enumerate(labels):
         y = table.targets[t][np.searchsorted(table.rows[t], rows)]
         if table.tasks[t].classes is None and len(y):
-            level[t], spread[t] = y.mean(), y.std() or 1.0
+            level[t], spread[t] = np.average(y, weights=weights[t]), deviation(y, weights[t]) or 1.0
             y = (y - level[t]) / spread[t]
         columns.append(y)
     y = np.concatenate(columns)
@@ -141,7 +145,8 @@ def _fit_pooled(estimator: Any, table: TaskTable, labels: Sequence[NDArray], tes
     X = take_rows(_one_table(table), np.concatenate(list(labels)))
     name: Hashable = 0 if table.form == "array" else _POOLED
     taught = with_kinds(estimator, table, [replace(table.tasks[0], name=name)])
-    fitted = taught.fit(X, _as_taken(estimator, y) if table.form == "array" else TaskTargets({name: y}))
+    given = _as_taken(estimator, y) if table.form == "array" else TaskTargets({name: y})
+    fitted = fit_weighted(taught, X, given, None if table.weights is None else np.concatenate(weights))
     answers = {}
     for t, rows in asked.items():
         model = fitted if classes is not None else _Rescaled(fitted, name, level[t], spread[t])
@@ -184,12 +189,14 @@ def _scored(asked: _Asked, table: TaskTable, t: int, metric: Any) -> Answers:
     """The score of a metric of the user's, and the same without each of a few groups of rows."""
     y_true = true_values(table, t, asked.truth_rows)
     X = take_rows(_one_table(table), asked.truth_rows)
+    weights = table.weights_of(t, asked.truth_rows) if takes_weights(metric) else None
 
     def score(kept: NDArray) -> float:
         X_kept = take_rows(X, kept)
         one = SingleTask(asked.responses, asked.name, X_kept, asked.rows[kept])
+        params = {} if weights is None else {"sample_weight": weights[kept]}
         try:
-            return ask_scorer(metric, one, y_true[kept])
+            return ask_scorer(metric, one, y_true[kept], **params)
         except ValueError:
             if len(np.unique(y_true[kept])) < 2:  # of one class some metrics are undefined
                 return float("nan")
@@ -206,6 +213,13 @@ def _scored(asked: _Asked, table: TaskTable, t: int, metric: Any) -> Answers:
         if len(kept):
             without[g] = score(kept)
     return Answers(score=whole, without_group=without)
+
+
+def deviation(y: NDArray, weights: NDArray | None) -> float:
+    """Root of the mean square of y's distances from its mean; exactly zero where y is constant."""
+    if not len(y) or y.min() == y.max():
+        return 0.0
+    return float(np.sqrt(np.average((y - np.average(y, weights=weights)) ** 2, weights=weights)))
 
 
 def true_values(table: TaskTable, t: int, rows: NDArray) -> NDArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -205,4 +206,7 @@ def _tuned(inside: Any, **settings: Any) -> Any:
     tuned: Any = _TUNED[type(inside)]
     taken = tuned().get_params(deep=False)
     kept = {name: value for name, value in inside.get_params(deep=False).items() if name in taken}
-    return clone(tuned(**{**kept, "guard": False, "n_components": "auto", "scale_features": True, **settings}))
+    made = clone(tuned(**{**kept, "guard": False, "n_components": "auto", "scale_features": True, **settings}))
+    if hasattr(inside, "_metadata_request"):  # what metadata it asked for, as clone keeps it
+        made._metadata_request = copy.deepcopy(inside._metadata_request)
+    return made

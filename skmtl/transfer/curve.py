@@ -91,6 +91,7 @@ def transfer_curve(
     cv: Any = None,
     groups: Any = None,
     scoring: Any = None,
+    sample_weight: Any = None,
     random_state: Any = 0,
     n_jobs: int | None = None,
     verbose: int = 0,
@@ -103,7 +104,7 @@ def transfer_curve(
 
     Parameters
     ----------
-    estimator, X, y, cv, groups, scoring, n_jobs, verbose
+    estimator, X, y, cv, groups, scoring, sample_weight, n_jobs, verbose
         See `transfer_report`. The estimator must take missing targets.
     n_labels : sequence of int
         Training labels per task, each at least 2. A task with fewer gives all it has.
@@ -131,7 +132,7 @@ def transfer_curve(
     sizes = np.unique(np.asarray(n_labels).reshape(-1))
     if not len(sizes) or sizes.dtype.kind not in "iu" or sizes[0] < 2:
         raise ValueError(f"n_labels must hold integers of at least 2, got {n_labels!r}.")
-    table = tasks_for(estimator, X, y)
+    table = tasks_for(estimator, X, y, sample_weight)
     metrics = task_metrics(scoring, table)
     seed = seed_of(random_state)
     folds = outer_folds(table, cv, groups, seed)

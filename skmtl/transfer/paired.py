@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from skmtl.evidence import Paired
 from skmtl.scoring import score_task
-from skmtl.transfer.comparison import N_GROUPS, Answers, true_values
+from skmtl.transfer.comparison import N_GROUPS, Answers, deviation, true_values
 from skmtl.transfer.folds import Fold
 from skmtl.transfer.results import mean_defined
 from skmtl.transfer.task_table import TaskTable
@@ -47,37 +47,50 @@ def score_default(table: TaskTable, t: int, folds: list[Fold], answers: AnswersB
     fold = np.repeat(tested, list(map(len, rows))) if tested else np.empty(0, int)
     ratio = _train_over_test(table, t, folds, tested)
     y = true_values(table, t, entry % table.n_rows)
+    weights = table.weights_of(t, entry % table.n_rows)
     losses, fine_losses, scores = {}, {}, {}
     for name, per_fold in answers.items():
         predicted = np.concatenate([per_fold[k].predicted for k in tested] or [np.empty(0)])  # type: ignore[list-item]
-        scores[name] = score_task(task.kind, y, predicted) if len(y) else float("nan")
-        losses[name] = _square(y - predicted, y) if task.classes is None else (y != predicted).astype(float)
+        scores[name] = score_task(task.kind, y, predicted, weights) if len(y) else float("nan")
+        losses[name] = _square(y - predicted, y, weights) if task.classes is None else (y != predicted).astype(float)
         known = [per_fold[k].probabilities for k in tested]
         fine_losses[name] = losses[name]
         if known and all(one is not None for one in known):
-            fine_losses[name] = _brier(table, t, entry % table.n_rows, np.concatenate(known))  # type: ignore[arg-type]
+            fine_losses[name] = _brier(table, t, entry % table.n_rows, np.concatenate(known), weights)  # type: ignore[arg-type]
     plain = {
-        name: Paired(entry, fold, _beyond_rounding(losses[name] - losses["joint"], 1.0), ratio)
+        name: Paired(entry, fold, weighted(_beyond_rounding(losses[name] - losses["joint"], 1.0), weights), ratio)
         for name in losses
         if name != "joint"
     }
     difference = _beyond_rounding(fine_losses["independent"] - fine_losses["joint"], 1.0)
-    fine = Paired(entry, fold, difference, ratio)
+    fine = Paired(entry, fold, weighted(difference, weights), ratio)
     return ScoredTask(scores, plain, fine)
 
 
-def _square(residual: NDArray, y: NDArray) -> NDArray:
+def _square(residual: NDArray, y: NDArray, weights: NDArray | None) -> NDArray:
     """Squared errors as shares of the variance of y; zero where that is zero."""
-    spread = np.var(y) if len(y) and y.min() < y.max() else np.inf
-    return residual**2 / spread
+    spread = deviation(y, weights) ** 2
+    return residual**2 / (spread if spread > 0 else np.inf)
 
 
-def _brier(table: TaskTable, t: int, rows: NDArray, probabilities: NDArray) -> NDArray:
+def weighted(differences: NDArray, weights: NDArray | None) -> NDArray:
+    """Differences whose plain mean is the weighted one, and whose plain spread tells its error.
+
+    ``m + v (d - m) / mean(v)``, the linearised weighted mean: only ratios of weights matter, and a row of weight two is
+    no two independent rows.
+    """
+    if weights is None or not len(differences):
+        return differences
+    mean = np.average(differences, weights=weights)
+    return mean + weights / weights.mean() * (differences - mean)
+
+
+def _brier(table: TaskTable, t: int, rows: NDArray, probabilities: NDArray, weights: NDArray | None) -> NDArray:
     """Squared errors of class probabilities as shares of those of the classes' frequencies."""
     codes = table.targets[t][np.searchsorted(table.rows[t], rows)].astype(np.intp)
     hit = probabilities[np.arange(len(codes)), codes]
     error = np.sum(probabilities**2, axis=1) - 2 * hit + 1
-    frequency = np.bincount(codes) / len(codes)
+    frequency = np.bincount(codes, weights) / (len(codes) if weights is None else weights.sum())
     spread = 1 - np.sum(frequency**2)
     return error / (spread if spread > 0 else np.inf)
 

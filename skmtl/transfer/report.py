@@ -16,7 +16,7 @@ from skmtl.evidence import LEVEL, OWN_EVIDENCE, Evidence, gains, total_gain, wei
 from skmtl.inputs.features import is_dict_of_tables
 from skmtl.model_selection.shuffled_folds import seed_of
 from skmtl.scoring import NUMERIC, as_scorer, require_known_tasks
-from skmtl.single_task import require_instance
+from skmtl.single_task import require_instance, require_weights
 from skmtl.targets import column_names, is_named
 from skmtl.tasks import Task
 from skmtl.transfer.comparison import Answers, FoldResult, answer_fold
@@ -36,6 +36,7 @@ def transfer_report(
     cv: Any = None,
     groups: Any = None,
     scoring: Any = None,
+    sample_weight: Any = None,
     random_state: Any = None,
     n_jobs: int | None = None,
     verbose: int = 0,
@@ -56,6 +57,9 @@ def transfer_report(
     scoring : str, callable, dict of {task: such} or None, default=None
         None: R² of numbers and accuracy of classes, over all held-out rows. A name or scorer as
         in `sklearn.metrics.get_scorer`: the mean of the folds. A dict may leave tasks out.
+    sample_weight : array-like of shape (n_rows,), or per task as `fit` of the estimator takes it, default=None
+        Weights >= 0, of all fits, of the scores, and of the losses that verdicts rest on; a metric that takes none does
+        without. Only their ratios matter to the standard errors: a row of weight two is no two rows.
     random_state : int, RandomState instance or None, default=None
         Seed of the folds, where `cv` is a number or None; None: 0. A RandomState gives every report a new seed.
     n_jobs : int, default=None
@@ -71,7 +75,8 @@ def transfer_report(
     Raises
     ------
     ValueError
-        Before any fit, for unknown tasks in `scoring`, and if no fold can judge any task.
+        Before any fit, for unknown tasks in `scoring`, for weights as `fit` of the estimators refuses them, or that the
+        estimator does not take, and if no fold can judge any task.
 
     Warns
     -----
@@ -113,7 +118,7 @@ def transfer_report(
     >>> report.verdicts["task_0"]
     'helps'
     """
-    table = tasks_for(estimator, X, y)
+    table = tasks_for(estimator, X, y, sample_weight)
     metrics = task_metrics(scoring, table)
     seed = seed_of(random_state)
     folds = outer_folds(table, cv, groups, seed)
@@ -159,14 +164,16 @@ def compare(
     return reports
 
 
-def tasks_for(estimator: Any, X: Any, y: Any) -> TaskTable:
+def tasks_for(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> TaskTable:
     """The tasks of X and y as the estimator takes them."""
     require_instance(estimator)
+    if sample_weight is not None:
+        require_weights(estimator)
     _require_named_tasks(estimator, X, y)
     with warnings.catch_warnings():
         if not hasattr(predicting_part(estimator), "kinds"):  # which is what the warning advises to set
             warnings.filterwarnings("ignore", message=".*hold whole numbers with at most")
-        return read_tasks(X, y, target_rules(estimator), _task_column(estimator, X))
+        return read_tasks(X, y, target_rules(estimator), _task_column(estimator, X), sample_weight)
 
 
 def _require_named_tasks(estimator: Any, X: Any, y: Any) -> None:

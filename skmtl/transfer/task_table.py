@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from skmtl.inputs import TargetRules
 from skmtl.inputs.columns import as_array
 from skmtl.inputs.features import is_dict_of_tables, task_labels, task_positions
-from skmtl.inputs.forms import named_columns, own_targets, require_same_tasks
+from skmtl.inputs.forms import ArrayForm, Form, LongForm, NamedForm, named_columns, own_targets, require_same_tasks
 from skmtl.inputs.kinds import decide_kinds, encode
 from skmtl.inputs.observed import Observed, observed_array, observed_long, observed_matrix
 from skmtl.inputs.weights import drop_unobserved
@@ -37,6 +37,10 @@ class TaskTable:
     targets : list of float64 ndarray of shape (n_labels of the task,)
         Numbers, or positions in the classes of the task.
     n_rows : int
+    weights : list of float64 ndarray of shape (n_labels of the task,), or None
+        Weights > 0 of the targets: those of weight zero are no targets.
+    weigh_rows : bool
+        Whether a row was given one weight for all tasks.
     """
 
     X: Any
@@ -46,6 +50,8 @@ class TaskTable:
     rows: list[NDArray]
     targets: list[NDArray]
     n_rows: int
+    weights: list[NDArray] | None = None
+    weigh_rows: bool = True
 
     @property
     def names(self) -> list[Hashable]:
@@ -94,6 +100,27 @@ class TaskTable:
         columns = [_with_gaps(column, one) for column, one in zip(table.T, hidden, strict=True) if not one.all()]
         return X, columns[0] if np.ndim(y) == 1 else np.column_stack(columns)
 
+    def sample_weight(self, labels: Sequence[NDArray]) -> Any:
+        """Weights of the rows of `labelled`, in its form; None where there are none."""
+        if self.weights is None:
+            return None
+        own = {t: self.weights_of(t, kept) for t, kept in enumerate(labels) if len(kept)}
+        if self.form == "own":
+            return {self.names[t]: weights for t, weights in own.items()}
+        rows = np.unique(np.concatenate(list(labels)))
+        of_row = np.zeros((len(rows), len(own)))
+        for column, (t, weights) in enumerate(own.items()):
+            of_row[np.searchsorted(rows, labels[t]), column] = weights
+        if self.weigh_rows:
+            return of_row.max(axis=1)
+        if self.form == "named":
+            return TaskTargets(dict(zip([self.names[t] for t in own], of_row.T, strict=True)))
+        return of_row
+
+    def weights_of(self, t: int, rows: NDArray) -> Any:
+        """Weights of a task on some rows with a target of it; None where there are none."""
+        return None if self.weights is None else self.weights[t][np.searchsorted(self.rows[t], rows)]
+
     def alone(self, t: int, rows: NDArray) -> tuple[Any, Any]:
         """X and y of one task on some of its rows, in the same form."""
         name = self.tasks[t].name
@@ -103,7 +130,7 @@ class TaskTable:
         return X, (y[:, [t]] if self.form == "array" and np.ndim(y) == 2 else y)
 
 
-def read_tasks(X: Any, y: Any, rules: TargetRules, task_col: Any = None) -> TaskTable:
+def read_tasks(X: Any, y: Any, rules: TargetRules, task_col: Any = None, sample_weight: Any = None) -> TaskTable:
     """The tasks of X and y in whichever form they come.
 
     Parameters
@@ -112,6 +139,7 @@ def read_tasks(X: Any, y: Any, rules: TargetRules, task_col: Any = None) -> Task
         X itself is not looked at: it may hold anything that a pipeline makes ready.
     rules : TargetRules
     task_col : str or int, default=None
+    sample_weight : as an estimator's `fit` takes it, default=None
 
     Raises
     ------
@@ -121,29 +149,35 @@ def read_tasks(X: Any, y: Any, rules: TargetRules, task_col: Any = None) -> Task
     if y is None:
         raise ValueError("y is None; give the targets of at least one task.")
     observed: Observed
+    reader: Form = NamedForm()
     if is_dict_of_tables(X):
         require_same_tasks(X, y)
         y = {name: as_column(y[name], name) for name in X}
         form, observed, n_rows = "own", own_targets(X, y), sum(map(_n_rows, X.values()))
     elif task_col is not None:
-        form, y = "long", as_column(y)
+        form, y, reader = "long", as_column(y), LongForm(task_col)
         observed, n_rows = observed_long(y, *task_positions(task_labels(X, task_col))), _n_rows(X)
     elif is_named(y):
         form, y = "named", TaskTargets(y)
         observed, n_rows = observed_matrix(named_columns(y)), _n_rows(X)
     else:
-        form, y = "array", as_array(y)
+        form, y, reader = "array", as_array(y), ArrayForm()
         observed, n_rows = observed_array(y), _n_rows(X)
     if observed.n_rows != n_rows:
         raise ValueError(f"X has {n_rows} rows, but y has {observed.n_rows}.")
     kinds = decide_kinds(observed, rules)
-    everything, observed, *_ = drop_unobserved(np.arange(n_rows), observed, None)
+    given = reader.weights(sample_weight, observed)
+    everything, observed, weights, _ = drop_unobserved(np.arange(n_rows), observed, given)
     tasks, encoded = encode(observed, kinds, rules)
     rows, targets = [], []
-    for own, column in _split(observed, encoded):
+    of_tasks: list[NDArray] = []
+    for t, (own, column) in enumerate(_split(observed, encoded)):
         rows.append(everything[own])
         targets.append(column)
-    return TaskTable(X, y, form, tasks, rows, targets, n_rows)
+        if weights is not None:
+            of_tasks.append(weights[own] if weights.ndim == 1 else weights[own, t])
+    weigh_rows = weights is None or weights.ndim == 1
+    return TaskTable(X, y, form, tasks, rows, targets, n_rows, None if weights is None else of_tasks, weigh_rows)
 
 
 def _split(observed: Observed, encoded: NDArray) -> Iterator[tuple[NDArray, NDArray]]:
