@@ -43,6 +43,7 @@ from skmtl.solvers import Solution
 from skmtl.solvers.build import make_blocks
 from skmtl.tasks import Task, TaskData
 from skmtl.tuning import Evaluation as LinearEvaluation
+from skmtl.tuning import moderated_scales
 
 #: Rectified units where there is a layer and their number is not given.
 _N_HIDDEN = 32
@@ -183,14 +184,15 @@ or (where X is one) a dict, default=None
 
     def _scales(self, data: TaskData, scale_targets: Any, means: list) -> tuple[NDArray, Any]:
         """Units of held-out losses, and what the targets of a fit are divided by: with a common mean, all by one."""
-        deviations = make_blocks(data, "std" if scale_targets is None else scale_targets)[1]
-        is_number = np.array([task.kind == "regression" for task in data.tasks])
-        units = np.where(is_number, deviations, 1.0)
+        has_mean, is_number = means[0](1.0) is not None, np.array([task.kind == "regression" for task in data.tasks])
+        if has_mean and is_number.all() and not isinstance(scale_targets, np.ndarray):
+            units = moderated_scales(data)
+        else:
+            deviations = make_blocks(data, "std" if scale_targets is None else scale_targets)[1]
+            units = np.where(is_number, deviations, 1.0)
         if scale_targets is None:
             return units, None
-        if means[0](1.0) is not None:
-            return units, make_blocks(data, scale_targets, np.nan)[1]
-        return units, deviations
+        return units, make_blocks(data, scale_targets, np.nan)[1] if has_mean else units
 
     def _attributes(self, solution: Any, tasks: tuple[Task, ...], form: Form) -> dict[str, Any]:
         is_linear = isinstance(solution, Solution)

@@ -59,24 +59,30 @@ class NetworkFold:
     train_rows, test_rows : intp ndarrays
     scales : ndarray of shape (n_tasks,)
         Units of the targets in held-out losses: a squared error is divided by the square.
+
+    Attributes
+    ----------
+    tasks : intp ndarray
+        Tasks that are trained here.
+    test_rows : intp ndarray
+        Those that are judged: not the own rows of tasks that are not trained.
     """
 
     def __init__(self, number: int, data: TaskData, train_rows: NDArray, test_rows: NDArray, scales: NDArray):
-        self.number, self._data, self._train_rows, self.test_rows = (
-            number,
-            data,
-            np.sort(train_rows),
-            np.sort(test_rows),
-        )
+        self.number, self._data, self._train_rows = number, data, np.sort(train_rows)
         self.tasks = trainable_tasks(data, self._train_rows)
-        self._judged = judged = self.tasks[n_targets(data, self.test_rows)[self.tasks] > 0]
+        rows = np.sort(test_rows)
+        self._judged = judged = self.tasks[n_targets(data, rows)[self.tasks] > 0]
+        if data.task_of_row is not None:
+            rows = rows[np.isin(data.task_of_row[rows], judged)]
+        self.test_rows = rows
         offsets = data.output_offsets
         self.outputs = np.concatenate([np.arange(offsets[t], offsets[t + 1]) for t in self.tasks] or [np.arange(0)])
         self.held_out: HeldOut | None = None
         if len(judged):
             of_judged = np.concatenate([np.arange(offsets[t], offsets[t + 1]) for t in judged])
             columns = np.searchsorted(self.outputs, of_judged)
-            self.held_out = HeldOut(data.take(self.test_rows, judged), columns, scales[judged])
+            self.held_out = HeldOut(data.take(rows, judged), columns, scales[judged])
 
     @cached_property
     def _train(self) -> TaskData:

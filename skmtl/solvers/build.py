@@ -71,11 +71,22 @@ def make_blocks(
 def regression_scale(
     scale_targets: ScaleTargets, tasks: NDArray, deviations: NDArray, shared_scale: float | None
 ) -> NDArray:
-    """Scales of regression tasks, as given or else their deviations; all alike where `shared_scale` asks for it."""
+    """Scales of regression tasks, as given or else their deviations; all alike where `shared_scale` asks for it.
+
+    A deviation of zero says that the targets are constant, which have no unit: they take that of the others, or one.
+    """
     scale = deviations if isinstance(scale_targets, str) else np.asarray(scale_targets)[tasks]
     if shared_scale is None:
-        return scale
-    return np.full(len(tasks), np.sqrt(np.mean(scale**2)) if np.isnan(shared_scale) else shared_scale)
+        return np.where(scale > 0, scale, 1.0)
+    if np.isnan(shared_scale):
+        shared_scale = np.sqrt(np.mean(scale[scale > 0] ** 2)) if np.any(scale > 0) else 1.0
+    return np.full(len(tasks), shared_scale)
+
+
+def deviations_of(squares: NDArray, totals: NDArray | float, means: NDArray) -> NDArray:
+    """Standard deviation of every task's targets, exactly zero for what is constant but for rounding."""
+    deviations = np.sqrt(squares / totals)
+    return np.where(deviations > 1e-12 * np.abs(means), deviations, 0.0)
 
 
 def as_labelled(data: TaskData, copies: bool) -> TaskData:
@@ -200,9 +211,7 @@ def _null_scale(kind: str, n_outputs: int, observations, y: NDArray, weights: ND
         return 1.0 / np.sqrt(np.sum(share * (1.0 - share), axis=1) / (n_outputs - 1))
     if kind == "regression":
         _, means, squares = about_means(observations, y, weights)
-        deviations = np.sqrt(squares / totals)
-        # A constant target has no scale of its own.
-        return np.where(deviations > 1e-12 * np.abs(means), deviations, 1.0)
+        return deviations_of(squares, totals, means)
     means = observations.task_sums(weights * y) / totals
     if kind == "binary":
         return 1.0 / np.sqrt(means * (1.0 - means))

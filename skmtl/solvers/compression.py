@@ -26,7 +26,7 @@ from skmtl.matrix import FeatureMatrix, column_means, row_chunks
 from skmtl.objective import Block, Problem
 from skmtl.observations import MatrixObservations
 from skmtl.penalties import Penalties
-from skmtl.solvers.build import ScaleTargets, regression_scale
+from skmtl.solvers.build import ScaleTargets, deviations_of, regression_scale
 from skmtl.solvers.threads import one_blas_thread
 from skmtl.tasks import TaskData
 
@@ -234,8 +234,7 @@ def compress_complete(
     scales = np.ones(n_tasks)
     if scale_targets is not None:
         # About its mean, whether or not an intercept is fitted.
-        deviations = np.sqrt(moments.centred()[4] / total)
-        deviations = np.where(deviations > 1e-12 * np.abs(means), deviations, 1.0)
+        deviations = deviations_of(moments.centred()[4], total, means)
         scales = regression_scale(scale_targets, np.arange(n_tasks), deviations, np.nan if pool_scales else None)
     per_task = data.weight_of_tasks / total
     if penalties.has_own:

@@ -17,7 +17,7 @@ from skmtl.matrix import FeatureMatrix
 from skmtl.objective import Block, Problem
 from skmtl.observations import ListedObservations
 from skmtl.penalties import Penalties
-from skmtl.solvers.build import COPY_ELEMENTS, ScaleTargets, regression_scale
+from skmtl.solvers.build import COPY_ELEMENTS, ScaleTargets, deviations_of, regression_scale
 from skmtl.solvers.compression import LONG, Compressed, factor_moments, whiten
 from skmtl.tasks import TaskData
 
@@ -106,8 +106,7 @@ def compress_tasks(
     n_tasks, n_features = moments.centres.shape
     scales = np.ones(n_tasks)
     if scale_targets is not None:
-        deviations = np.sqrt(moments.squares / moments.totals)
-        deviations = np.where(deviations > 1e-12 * np.abs(moments.means), deviations, 1.0)
+        deviations = deviations_of(moments.squares, moments.totals, moments.means)
         scales = regression_scale(scale_targets, np.arange(n_tasks), deviations, np.nan if pool_scales else None)
     grams, cross, squares = moments.grams, moments.cross, moments.squares
     centres, means = moments.centres, moments.means
