@@ -40,13 +40,12 @@ def _has_probabilities(estimator: Any) -> bool:
 
 
 def _has_decisions(estimator: Any) -> bool:
-    """As scikit-learn: of several columns of an array where each has two classes."""
+    """As scikit-learn: not for several columns of an array, whose `classes_` is a list."""
     if not _has_probabilities(estimator):
         return False
     if not hasattr(estimator, "_tasks"):
         return True
-    form = estimator._form
-    return form.named or form.flat or form.long or all(task.kind == "binary" for task in estimator._tasks)
+    return estimator._form.named or estimator._form.flat or estimator._form.long
 
 
 def _learned_from_features(reader: Any) -> dict[str, Any]:
@@ -259,9 +258,8 @@ or (where X is one) a dict, default=None
         -------
         decisions : TaskTargets of {task: ndarray of shape (n_samples,) or (n_samples, n_classes)}, dict or \
 ndarray
-            Several columns of an array: shape (n_samples, n_tasks), where each has two classes. In the long form in
-            the columns of `classes_` where there are more than two; classes that are none of a row's task have the
-            least number there is, and the softmax of a row is its `predict_proba`.
+            In the long form in the columns of `classes_` where there are more than two: classes that are none of a
+            row's task have the least number there is, and the softmax of a row is its `predict_proba`.
         """
         query, raw = self._raw(X)
         return self._form.gather(query, self._tasks, decisions(raw, self._tasks), "decision_function")

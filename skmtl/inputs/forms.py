@@ -147,7 +147,7 @@ class ArrayForm(Form):
     def gather(self, query: Query, tasks: tuple[Task, ...], parts: Mapping[int, NDArray], what: str) -> Any:
         if self.flat:
             return parts[0]
-        if what == "predict_proba":
+        if what != "predict":
             return list(parts.values())
         dtype = common_dtype(list(parts.values()))
         result = np.empty((query.X.shape[0], len(tasks)), dtype=dtype)

@@ -103,7 +103,7 @@ def gather_answers(grouped: Any, answers: list[Answer], method: str) -> Any:
         else:
             columns.update({t: np.asarray(answer)[:, i] for i, t in enumerate(members)})
     ordered_columns = [columns[t] for t in sorted(columns)]
-    if method == "predict_proba":
+    if method != "predict":
         return ordered_columns
     dtype = common_dtype(ordered_columns)
     return np.stack([column.astype(dtype, copy=False) for column in ordered_columns], axis=1)

@@ -27,11 +27,8 @@ def _inner_has(method: str) -> Any:
     """Where some group's model (before a fit: the estimator) has the method."""
 
     def check(self: Any) -> bool:
-        if not hasattr(self, "estimators_"):
-            return hasattr(self.estimator, method)
-        # An array of decisions has a column per task.
-        every = method == "decision_function" and not (self._form.named or self._form.long)
-        return (all if every else any)(hasattr(one, method) for one in self.estimators_)
+        inner = self.estimators_ if hasattr(self, "estimators_") else [self.estimator]
+        return any(hasattr(one, method) for one in inner)
 
     return check
 
