@@ -84,6 +84,22 @@ def test_where_nothing_bends_the_tuned_linear_model_answers(seed):
     assert model.transform(X).shape == (80, model.n_units_)
 
 
+def test_where_rows_are_many_two_folds_ask_first_and_all_folds_what_these_leave_open():
+    X, Y = bent(n=510)
+    model = SharedLayerRegressor(n_hidden=4, n_linear=1, tol=1e-2, max_iter=50).fit(X, Y[:, 0])
+    results = model.cv_results_
+    chosen = [one["alpha"] for one in results["params"]].index(model.alpha_)
+    asked = ~np.isnan([results[f"split{fold}_test_score"] for fold in range(5)])
+    assert asked[:2].all()
+    assert asked[:, chosen].all()
+    assert not asked[2:].all()
+    assert results["rank_test_score"][chosen] == 1
+    assert np.isfinite(results["mean_test_score"]).all()
+    assert_allclose(
+        results["mean_test_score"][chosen], np.mean([results[f"split{k}_test_score"][chosen] for k in range(5)])
+    )
+
+
 def test_no_rectified_units_is_the_linear_model_and_a_number_of_them_is_kept():
     X, Y = bent()
     linear = SharedLayerRegressor(n_hidden=0, cv=3).fit(X, Y)
@@ -334,7 +350,7 @@ def test_a_task_that_no_fold_can_train_is_named():
 def test_residual_scales_give_a_noisy_task_less_say():
     X, Y = bent(noise=0.05)
     noisy = Y + np.array([0.0, 0.0, 3.0]) * np.random.default_rng(0).normal(size=Y.shape)
-    model = SharedLayerRegressor(n_hidden=6, scale_targets="residual", cv=3).fit(X, noisy)
+    model = SharedLayerRegressor(n_hidden=6, scale_targets="residual", cv=3, random_state=1).fit(X, noisy)
     scales = model.target_scale_
     assert scales[2] == pytest.approx(3.0, rel=0.3)
     assert max(scales[0], scales[1]) < 0.3

@@ -156,7 +156,7 @@ or (where X is one) a dict, default=None
         progress.stage(f"networks: {len(folds)} folds of {data.n_rows} rows, {len(data.tasks)} tasks")
 
         def tell(outcome: Outcome) -> None:
-            progress.candidate(outcome.params(options), -outcome.loss, len(folds), float(outcome.seconds.sum()))
+            progress.candidate(outcome.params(options), -outcome.loss, len(outcome.members), sum(outcome.seconds))
 
         evaluation = Evaluation(folds, options, self.n_jobs, tell if self.verbose else None)
         alpha = None if self.alpha == "auto" else float(self.alpha)

@@ -45,7 +45,7 @@ class SharedLayerRegressor(SharedLayerModel, RegressorMixin, BaseEstimator):
         it is.
     max_iter : int, default=500
         Most steps of a network.
-    tol : float, default=1e-4
+    tol : float, default=3e-4
         A network has settled when ten steps have lowered its objective by no more than ten times `tol` of it.
     random_state : int, RandomState instance or None, default=None
         Seed of the folds, where `cv` is a number, and of the starts; None is 0. The number of threads does not matter.
@@ -80,7 +80,7 @@ class SharedLayerRegressor(SharedLayerModel, RegressorMixin, BaseEstimator):
         What the linear predictor was divided by inside.
     cv_results_ : dict
         As of :class:`~sklearn.model_selection.GridSearchCV`, one entry per strength that was tried; where
-        the layer was none of the candidates, those of the linear model.
+        the layer was none of the candidates, those of the linear model. NaN for a fold that was not asked.
     n_splits_ : int
         Folds that had something to train and something to test on.
     objective_ : float
@@ -114,7 +114,8 @@ class SharedLayerRegressor(SharedLayerModel, RegressorMixin, BaseEstimator):
     network per fold makes it depend less. For squared losses the heads are eliminated exactly [2]_; otherwise layer
     and heads move together; both by L-BFGS.
 
-    The folds choose the strengths, walking along alpha while the held-out loss falls, and whether the layer is worth
+    The folds choose the strengths, walking along alpha while the held-out loss falls (where two folds judge 200 rows,
+    on these two, and the others see what is still open), and whether the layer is worth
     having: it must lower the held-out loss of the tuned LowRankRegressorCV on the same folds by one standard error
     of the paired differences per row. The fitted networks are those of the folds: nothing is fitted again on all rows.
 
@@ -155,7 +156,7 @@ class SharedLayerRegressor(SharedLayerModel, RegressorMixin, BaseEstimator):
         scale_targets: str | None = "std",
         cv: Any = None,
         max_iter: int = 500,
-        tol: float = 1e-4,
+        tol: float = 3e-4,
         random_state: Any = None,
         verbose: int = 0,
         n_jobs: int | None = None,

@@ -76,8 +76,10 @@ def network_results(outcomes: Sequence[Outcome], options: NetworkOptions) -> dic
         column = np.ma.empty(len(params), dtype=object)
         column[:] = [one[name] for one in params]
         results[f"param_{name}"] = column
-    seconds, scores = np.array([one.seconds for one in outcomes]), -np.array([one.fold_losses for one in outcomes])
-    results["mean_fit_time"], results["std_fit_time"] = seconds.mean(axis=1), seconds.std(axis=1)
+    n_folds = max(len(one.members) for one in outcomes)
+    scores = -np.array([one.fold_losses(n_folds) for one in outcomes])
+    results["mean_fit_time"] = np.array([np.mean(one.seconds) for one in outcomes])
+    results["std_fit_time"] = np.array([np.std(one.seconds) for one in outcomes])
     results |= {f"split{fold}_test_score": column for fold, column in enumerate(scores.T)}
     results["mean_test_score"] = -np.array([one.loss for one in outcomes])
     results["std_test_score"] = np.nanstd(scores, axis=1)

@@ -1,13 +1,14 @@
 """The strengths of the networks, chosen by held-out losses: a walk along alpha, and whether heads have a common mean.
 
 Strengths are powers of the root of ten below the one at which the first unit of a start would leave zero. The walk
-begins at a tenth of it, and goes on, in the direction in which the held-out loss falls, until it rises.
+begins at a tenth of it, and goes on, in the direction in which the held-out loss falls, until it rises. Where rows are
+many it walks on two folds, and the others see only what these leave open.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -29,50 +30,56 @@ from skmtl.solvers.threads import one_blas_thread
 _STEPS_PER_DECADE, _FIRST, _STRONGEST, _WEAKEST = 2, 2, -4, 12
 #: A rise of the held-out loss by less than this share is none.
 _NEGLIGIBLE = 2e-3
+#: Folds that a walk sees, if they judge at least so many rows, and how many strengths all folds see at most.
+_RACING, _RACED_ROWS, _FINISHERS = 2, 200, 3
 #: Strength of the common mean as a share of that of the deviations.
 MEAN_SHARE = 0.1
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the folds say of some strengths; smaller losses are better.
+    """What the folds, or the first of them, say of some strengths; smaller losses are better.
 
     Attributes
     ----------
     strengths : Strengths
+    loss : float
+        Mean held-out loss of an observation, in the units of the objective. Where only the first folds were asked,
+        that of the best strengths and how much more it is on these folds.
     members : list of Member
-        The network of every fold.
+        The network of every fold that was asked.
     row_losses, row_weights : list of ndarray
-        Of the test rows of every fold: weighted sum of the losses of its targets, and the sum of the weights.
-    seconds : ndarray of shape (n_folds,)
+        Of the test rows of every such fold: weighted sum of the losses of its targets, and the sum of the weights.
+    seconds : list of float
     """
 
     strengths: Strengths
+    loss: float
     members: list[Member]
     row_losses: list[NDArray]
     row_weights: list[NDArray]
-    seconds: NDArray
+    seconds: list[float]
 
-    @property
-    def loss(self) -> float:
-        """Mean held-out loss of an observation, in the units of the objective."""
-        return float(sum(map(np.sum, self.row_losses)) / sum(map(np.sum, self.row_weights)))
+    def mean_loss(self, n_folds: int) -> float:
+        """On the first folds."""
+        return float(sum(map(np.sum, self.row_losses[:n_folds])) / sum(map(np.sum, self.row_weights[:n_folds])))
 
     def params(self, options: NetworkOptions) -> dict[str, Any]:
         """What the estimators call it."""
         alpha, alpha_common = self.strengths.alpha, self.strengths.alpha_common
         return {"alpha": alpha, "alpha_common": alpha_common, "n_hidden": options.n_hidden}
 
-    @property
-    def fold_losses(self) -> NDArray:
-        """The same of every fold, NaN where it judges nothing, shape (n_folds,)."""
-        weights = np.array([weights.sum() for weights in self.row_weights])
-        sums = np.array([losses.sum() for losses in self.row_losses])
-        return np.divide(sums, weights, out=np.full(len(sums), np.nan), where=weights > 0)
+    def fold_losses(self, n_folds: int) -> NDArray:
+        """Mean loss of every fold, NaN where it judges nothing or was not asked, shape (n_folds,)."""
+        found = np.full(n_folds, np.nan)
+        for fold, (losses, weights) in enumerate(zip(self.row_losses, self.row_weights, strict=True)):
+            if weights.sum() > 0:
+                found[fold] = losses.sum() / weights.sum()
+        return found
 
 
 class Evaluation:
-    """Outcomes by strengths, each evaluated once.
+    """Outcomes by strengths, each evaluated once: on the first folds when called, on all by `finish`.
 
     Parameters
     ----------
@@ -93,28 +100,61 @@ class Evaluation:
     ):
         self.folds, self.options, self.n_jobs, self._listener = folds, options, n_jobs, listener
         self.outcomes: dict[Strengths, Outcome] = {}
+        is_race = sum(len(fold.test_rows) for fold in folds[:_RACING]) >= _RACED_ROWS
+        self._n_first = min(_RACING, len(folds)) if is_race else len(folds)
 
     def __call__(self, strengths: Strengths) -> float:
-        """The mean held-out loss."""
+        """The mean held-out loss on the first folds."""
         if strengths not in self.outcomes:
-            # One thread for the BLAS, whatever n_jobs: sums then have one order.
-            with one_blas_thread():
-                jobs = [delayed(self._on_fold)(fold, strengths) for fold in self.folds]
-                results = Parallel(n_jobs=self.n_jobs, prefer="threads")(jobs)
-            members, losses, weights, seconds = map(list, zip(*results, strict=True))
-            self.outcomes[strengths] = Outcome(strengths, members, losses, weights, np.array(seconds))
-            if self._listener is not None:
-                self._listener(self.outcomes[strengths])
-        return self.outcomes[strengths].loss
+            self._ask(Outcome(strengths, np.nan, [], [], [], []), self._n_first)
+        return self.outcomes[strengths].mean_loss(self._n_first)
+
+    def finish(self) -> None:
+        """Let all folds see what the first folds do not tell from the best by a standard error."""
+        if self._n_first == len(self.folds):
+            return
+        ranked = sorted(self.outcomes.values(), key=lambda one: one.loss)
+        leader = ranked[0]
+        for one in [leader, *(one for one in ranked[1:_FINISHERS] if not self._is_behind(one, leader))]:
+            self._ask(one, len(self.folds))
+        best = self.best()
+        for one in self.outcomes.values():
+            if len(one.members) < len(self.folds):
+                behind = one.mean_loss(self._n_first) - best.mean_loss(self._n_first)
+                self.outcomes[one.strengths] = replace(one, loss=best.loss + behind)
+
+    def best(self) -> Outcome:
+        """Of those that all folds have seen."""
+        return min((one for one in self.outcomes.values() if len(one.members) == len(self.folds)), key=lambda o: o.loss)
+
+    def _is_behind(self, one: Outcome, leader: Outcome) -> bool:
+        first = slice(self._n_first)
+        more = np.concatenate(one.row_losses[first]) - np.concatenate(leader.row_losses[first])
+        return bool(more.mean() > more.std() / np.sqrt(len(more)))
+
+    def _ask(self, known: Outcome, n_folds: int) -> None:
+        """Let as many of the folds see it, those that have not yet."""
+        # One thread for the BLAS, whatever n_jobs: sums then have one order.
+        with one_blas_thread():
+            jobs = [delayed(self._on_fold)(fold, known.strengths) for fold in self.folds[len(known.members) : n_folds]]
+            results = Parallel(n_jobs=self.n_jobs, prefer="threads")(jobs)
+        members, losses, weights, seconds = map(list, zip(*results, strict=True))
+        outcome = replace(
+            known,
+            members=known.members + members,
+            row_losses=known.row_losses + losses,
+            row_weights=known.row_weights + weights,
+            seconds=known.seconds + seconds,
+        )
+        self.outcomes[known.strengths] = outcome = replace(outcome, loss=outcome.mean_loss(n_folds))
+        if self._listener is not None:
+            self._listener(outcome)
 
     def _on_fold(self, fold: NetworkFold, strengths: Strengths) -> tuple[Member, NDArray, NDArray, float]:
         began = perf_counter()
         member = fold.fit(strengths, self.options)
         losses, weights = fold.row_sums(fold.losses(member))
         return member, losses, weights, perf_counter() - began
-
-    def best(self) -> Outcome:
-        return min(self.outcomes.values(), key=lambda one: one.loss)
 
 
 def search(
@@ -142,6 +182,7 @@ def search(
             return evaluation(Strengths(strength, mean(strength)))
 
         place = _walk(loss_at, place)
+    evaluation.finish()
 
 
 def _walk(loss_at: Callable[[int], float], first: int) -> int:
