@@ -54,9 +54,10 @@ class TargetRules:
     needs_classes: bool = True
 
     def others(self, *estimators: str) -> str:
-        """Estimators that take other targets, as advice: the tuned ones of a tuned one."""
+        """Estimators that take other targets, as advice: the tuned ones of a tuned one, a layer where there is one."""
+        family = "SharedLayer" if self.estimator.startswith("SharedLayer") else "LowRank"
         tuned = "CV" if self.estimator.endswith("CV") else ""
-        return " or ".join(name + tuned for name in estimators)
+        return " or ".join(family + name + tuned for name in estimators)
 
 
 def encode(observed: Observed, kinds: list[str], rules: TargetRules) -> tuple[tuple[Task, ...], NDArray]:
@@ -210,7 +211,7 @@ def _statistics_of_tasks(observed: Observed, asked: NDArray) -> Statistics:
 def _refuse_labels(observed: Observed, rules: TargetRules) -> None:
     for t, (name, labels) in enumerate(zip(observed.names, observed.labels, strict=True)):
         if labels is not None and labels.dtype.kind != "b" and t not in observed.long_integers:
-            advice = f"For classes use {rules.others('LowRankClassifier', 'LowRankMultiTask')}."
+            advice = f"For classes use {rules.others('Classifier', 'MultiTask')}."
             if t in observed.number_texts:
                 advice = "Convert them with pandas.to_numeric or .astype(float)."
             raise ValueError(
@@ -244,7 +245,7 @@ def _refuse_fractions(observed: Observed, open_: NDArray, rules: TargetRules) ->
     raise ValueError(
         f"Unknown label type: task {observed.names[t]!r} holds continuous numbers (for example "
         f"{found.fraction[t]:.6g}); {rules.estimator} expects classes. For numbers use "
-        f"{rules.others('LowRankRegressor', 'LowRankMultiTask')}."
+        f"{rules.others('Regressor', 'MultiTask')}."
     )
 
 
