@@ -177,7 +177,7 @@ def test_own_rows_of_a_task_that_a_fold_cannot_train_are_not_judged():
     data = TaskData(X, tasks, y, np.repeat(np.arange(5), [len(one) for one in targets.values()]))
     fold = NetworkFold(0, data, np.arange(0, 24, 2), np.array([*range(1, 24, 2), 24]), np.ones(5))
     assert list(fold.test_rows) == list(range(1, 24, 2))
-    sums, weights = fold.row_sums(fold.losses(fold.fit(Strengths(0.1), NetworkOptions(2, 1, 5, 0.1, 0, "std"))))
+    sums, weights = fold.losses_of_rows(fold.fit(Strengths(0.1), NetworkOptions(2, 1, 5, 0.1, 0, "std")))
     assert len(sums) == len(weights) == len(fold.test_rows)
 
 

@@ -152,7 +152,7 @@ or (where X is one) a dict, default=None
         seed = seed_of(self.random_state)
         options = NetworkOptions(n_hidden, int(self.n_linear), int(self.max_iter), float(self.tol), seed, scales)
         folds = [NetworkFold(number, data, *pair, deviations) for number, pair in enumerate(pairs)]
-        folds = [fold for fold in folds if fold.held_out is not None]
+        folds = [fold for fold in folds if fold.judges]
         progress.stage(f"networks: {len(folds)} folds of {data.n_rows} rows, {len(data.tasks)} tasks")
 
         def tell(outcome: Outcome) -> None:

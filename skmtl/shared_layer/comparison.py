@@ -42,8 +42,9 @@ def wins(evaluation: Evaluation, linear: LinearCandidate, groups: NDArray | None
     """
     differences, labels = [], []
     for fold, losses in zip(evaluation.folds, evaluation.best().row_losses, strict=True):
-        if fold.held_out is not None and fold.number in linear.raw:
-            of_linear, _ = fold.row_sums(fold.held_out.losses_at(linear.raw[fold.number]))
+        if fold.number in linear.raw:
+            held_out = fold.held_out()
+            of_linear, _ = held_out.row_sums(held_out.losses_at(linear.raw[fold.number]))
             differences.append(of_linear - losses)
             labels.append(fold.test_rows if groups is None else groups[fold.test_rows])
     if not differences:
@@ -62,7 +63,7 @@ def residual_scales(evaluation: Evaluation, n_tasks: int, scales: NDArray) -> ND
     """
     sums, weights = np.zeros(n_tasks), np.zeros(n_tasks)
     for fold, member in zip(evaluation.folds, evaluation.best().members, strict=True):
-        of_fold = fold.task_sums(fold.losses(member), n_tasks)
+        of_fold = fold.losses_of_tasks(member, n_tasks)
         sums += of_fold[0]
         weights += of_fold[1]
     return scales * np.sqrt(2.0 * np.divide(sums, weights, out=np.zeros(n_tasks), where=weights > 0))

@@ -5,9 +5,7 @@ A task whose training part has no target, or lacks one of its classes, sits out 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,21 +74,21 @@ class NetworkFold:
         if data.task_of_row is not None:
             rows = rows[np.isin(data.task_of_row[rows], judged)]
         self.test_rows = rows
-        offsets = data.output_offsets
-        self.outputs = np.concatenate([np.arange(offsets[t], offsets[t + 1]) for t in self.tasks] or [np.arange(0)])
-        self.held_out: HeldOut | None = None
-        if len(judged):
-            of_judged = np.concatenate([np.arange(offsets[t], offsets[t + 1]) for t in judged])
-            columns = np.searchsorted(self.outputs, of_judged)
-            self.held_out = HeldOut(data.take(rows, judged), columns, scales[judged])
+        self.outputs, self._scales = _outputs_of(data, self.tasks), scales
 
-    @cached_property
-    def _train(self) -> TaskData:
-        return self._data.take(self._train_rows, self.tasks)
+    @property
+    def judges(self) -> bool:
+        """Whether there is a task to train that has a target to test on."""
+        return len(self._judged) > 0
+
+    def held_out(self) -> HeldOut:
+        """The test rows. They are copied anew, as is the training part: copies of all folds are several times X."""
+        columns = np.searchsorted(self.outputs, _outputs_of(self._data, self._judged))
+        return HeldOut(self._data.take(self.test_rows, self._judged), columns, self._scales[self._judged])
 
     def fit(self, strengths: Strengths, options: NetworkOptions) -> Member:
         """The network of the training part, its heads being those of `tasks`."""
-        data, scale_targets = self._train, options.scale_targets
+        data, scale_targets = self._data.take(self._train_rows, self.tasks), options.scale_targets
         if isinstance(scale_targets, np.ndarray):
             scale_targets = scale_targets[self.tasks]
         blocks, scales = make_blocks(data, scale_targets)
@@ -99,24 +97,32 @@ class NetworkFold:
         network = train(X, blocks, start, strengths, max_iter=options.max_iter, tol=options.tol)
         return as_member(network, X, data, blocks, scales, self.tasks, self.outputs)
 
-    def losses(self, member: Member) -> list[NDArray]:
-        """Held-out loss of every observation, block by block, in the units of the objective."""
-        if self.held_out is None:
-            return []
-        scores = member.units.scores(self.held_out.X.X)
-        heads = np.concatenate([member.heads.factors, member.heads.intercept[np.newaxis]]).T
-        scores = np.concatenate([scores, np.ones((len(scores), 1))], axis=1)
-        return self.held_out.losses_at(self.held_out.raw_of_heads(scores, heads))
+    def losses_of_rows(self, member: Member) -> tuple[NDArray, NDArray]:
+        """Weighted sum of the held-out losses of every test row's targets, and the sum of the weights; (n_test_rows,).
 
-    def row_sums(self, losses: Sequence[NDArray]) -> tuple[NDArray, NDArray]:
-        """Weighted sum of the losses of every test row's targets, and the sum of the weights; (n_test_rows,) each."""
-        if self.held_out is None:
-            return np.zeros(len(self.test_rows)), np.zeros(len(self.test_rows))
-        return self.held_out.row_sums(losses)
+        In the units of the objective.
+        """
+        held_out = self.held_out()
+        return held_out.row_sums(_losses(held_out, member))
 
-    def task_sums(self, losses: Sequence[NDArray], n_tasks: int) -> tuple[NDArray, NDArray]:
-        """Weighted sum of the losses of every task, and the sum of the weights; zero where it is not judged."""
+    def losses_of_tasks(self, member: Member, n_tasks: int) -> tuple[NDArray, NDArray]:
+        """As `losses_of_rows`, of every task; zero where it is not judged."""
         sums, weights = np.zeros(n_tasks), np.zeros(n_tasks)
-        if self.held_out is not None:
-            sums[self._judged], weights[self._judged] = self.held_out.task_sums(losses, len(self._judged))
+        held_out = self.held_out()
+        judged = held_out.task_sums(_losses(held_out, member), len(self._judged))
+        sums[self._judged], weights[self._judged] = judged
         return sums, weights
+
+
+def _losses(held_out: HeldOut, member: Member) -> list[NDArray]:
+    """Of every observation, block by block."""
+    scores = member.units.scores(held_out.X.X)
+    heads = np.concatenate([member.heads.factors, member.heads.intercept[np.newaxis]]).T
+    scores = np.concatenate([scores, np.ones((len(scores), 1))], axis=1)
+    return held_out.losses_at(held_out.raw_of_heads(scores, heads))
+
+
+def _outputs_of(data: TaskData, tasks: NDArray) -> NDArray:
+    """Positions of the outputs of some tasks."""
+    offsets = data.output_offsets
+    return np.concatenate([np.arange(offsets[t], offsets[t + 1]) for t in tasks] or [np.arange(0)])

@@ -153,7 +153,7 @@ class Evaluation:
     def _on_fold(self, fold: NetworkFold, strengths: Strengths) -> tuple[Member, NDArray, NDArray, float]:
         began = perf_counter()
         member = fold.fit(strengths, self.options)
-        losses, weights = fold.row_sums(fold.losses(member))
+        losses, weights = fold.losses_of_rows(member)
         return member, losses, weights, perf_counter() - began
 
 
