@@ -82,3 +82,20 @@ def correlated_tasks(seed, n_tasks=20, n_rows=30, n_features=40, correlation=0.6
         if own_rows:
             X[name] = rows
     return X, y, truth
+
+
+def planted_relatives(seed, n_relatives=11, n_others=0, n_rows=60, n_features=30):
+    """Binary tasks with rows of their own that all resemble a common one, and each other weakly; others do not.
+
+    The others are of the same strength. With 60 rows no single relative tells much of the main task.
+    """
+    rng = np.random.RandomState(seed)
+    names = ["main", *(f"relative{i}" for i in range(n_relatives)), *(f"other{i}" for i in range(n_others))]
+    common, X, y, coef = rng.randn(n_features), {}, {}, {}
+    for name in names:
+        own = rng.randn(n_features)
+        own = own if name.startswith("other") else np.sqrt(0.8) * common + np.sqrt(0.2) * own
+        coef[name] = 1.8 * own / np.sqrt(n_features)
+        X[name] = rng.randn(n_rows, n_features)
+        y[name] = (X[name] @ coef[name] + rng.logistic(size=n_rows) > 0).astype(int)
+    return X, y, coef

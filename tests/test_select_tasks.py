@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from planted import planted_helpers
+from planted import planted_helpers, planted_relatives
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 
 from skmtl import select_tasks
 
@@ -60,6 +62,44 @@ def test_helpers_are_found_among_a_few_other_tasks():
     helpers, others = counted(2, rank=1, n_main=30, n_rows=100, n_features=25, n_helpers=3, n_others=5)
     assert (helpers == 3).all()
     assert (others == 0).all()
+
+
+def auc_with(tasks, X, y, coef):
+    """Of the main task on new rows, by one logistic regression on the rows of some tasks."""
+    model = LogisticRegression(C=0.1).fit(np.vstack([X[t] for t in tasks]), np.concatenate([y[t] for t in tasks]))
+    rng = np.random.RandomState(99)
+    rows = rng.randn(4000, len(coef["main"]))
+    return roc_auc_score(rows @ coef["main"] + rng.logistic(size=4000) > 0, model.decision_function(rows))
+
+
+@pytest.mark.parametrize("seeds", [range(2), pytest.param(range(2, 10), marks=pytest.mark.slow)])
+def test_weak_relatives_are_found_that_only_help_together(seeds):
+    """Main task alone: an AUC of .70; with one relative .74; with all eleven .78."""
+    alone, one, found, everyone, n_found = [], [], [], [], []
+    for seed in seeds:
+        X, y, coef = planted_relatives(seed)
+        selected = select_tasks(X, y, "main").selected
+        n_found.append(len(selected))
+        for tasks, to in ((["main"], alone), (["main", "relative0"], one), (["main", *selected], found), (y, everyone)):
+            to.append(auc_with(list(tasks), X, y, coef))
+    gain = np.mean(everyone) - np.mean(alone)
+    assert np.mean(one) - np.mean(alone) < 0.7 * gain
+    assert np.mean(found) - np.mean(alone) > 0.8 * gain
+    assert np.median(n_found) >= 8
+
+
+@pytest.mark.slow
+def test_tasks_that_do_not_belong_are_rarely_chosen():
+    chosen = [
+        select_tasks(*planted_relatives(seed, n_relatives=0, n_others=7)[:2], "main").selected for seed in range(8)
+    ]
+    assert sum(map(bool, chosen)) <= 1
+    among = [
+        select_tasks(*planted_relatives(seed, n_relatives=6, n_others=5)[:2], "main").selected for seed in range(8)
+    ]
+    picked = [sum(name.startswith(kind) for names in among for name in names) / 8 for kind in ("relative", "other")]
+    assert picked[0] > 3
+    assert picked[1] <= 0.5
 
 
 def test_nothing_is_selected_where_nothing_helps():

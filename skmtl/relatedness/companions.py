@@ -2,8 +2,9 @@
 
 A pair of tasks that shares a subspace of two dimensions with the main task shows by the others: those of the same
 subspace are far more likely within what these three span, and it was not learned from them. So pairs (and single
-tasks, for one dimension) are tried first, by how many others they explain. From the best of them tasks join or leave
-until each is more likely within what the other members span than alone.
+tasks, for one dimension) are tried first, by how many others they explain. Where many tasks resemble each other a
+little, no two tell: all together are tried too. From the best of them tasks join or leave until each is more likely
+within what the other members span than alone, by odds that ask the less of a task the more of the others belong.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from skmtl.relatedness.membership import CLEAR, Membership
 from skmtl.relatedness.subspaces import fit_bases
@@ -26,6 +28,10 @@ _STEPS, _MAX_ROUNDS = 15, 8
 #: Multiplications that the pairs may cost together, and doubles that the systems of one batch may take.
 _MAX_WORK, _BATCH_ELEMENTS = 1e11, 1 << 22
 _MIN_PAIRS, _MAX_PAIRS = 60, 2000
+#: Log odds that are asked of a task even where all others belong.
+_LEAST = -0.5
+#: Rounds of the estimate of how many belong.
+_EM_ROUNDS = 30
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,8 @@ class _Search:
         """(rank, tasks) to begin at."""
         if not len(self.candidates):
             return
+        if len(self.candidates) > 2 and self._work_to_leave_out(len(self.candidates)) <= _MAX_WORK:
+            yield 1, np.insert(self.candidates, 0, self.main)
         with_main = np.insert(self.candidates[:, np.newaxis], 0, self.main, axis=1)
         others, own = self._explained(with_main, 1)
         # Where nothing else tells single tasks apart, their own odds do.
@@ -112,13 +120,35 @@ class _Search:
             membership = self.membership
             bases = fit_bases(membership.data, share, rank, membership.precision, _STEPS)
             odds = membership.log_odds(bases)[:, 0]
-            each = np.repeat(bases, len(members), axis=0)
-            odds[members] = membership.log_odds_without(each, np.repeat(share, len(members), axis=1), members)
-            before, belong = members, self.candidates[odds[self.candidates] > CLEAR]
+            odds[members] = self._odds_without(bases, share, members)
+            asked = _asked(odds[self.candidates])
+            before, belong = members, self.candidates[odds[self.candidates] > asked]
             members = np.union1d(belong, [self.main])
             if len(members) <= rank:
                 return nobody
             if np.array_equal(members, before):
                 break
-        # The main task must be more likely among them, too.
-        return Companions(before, rank, float(odds[before].sum())) if odds[self.main] > 0 else nobody
+        # The main task must be more likely among them, too, or as likely where most of the others belong.
+        return Companions(before, rank, float(odds[before].sum())) if odds[self.main] > min(asked, 0.0) else nobody
+
+    def _odds_without(self, bases: NDArray, share: NDArray, members: NDArray) -> NDArray:
+        """Log odds of every member in a subspace learned from the others."""
+        size = max(1, _BATCH_ELEMENTS // (bases.shape[2] * self.q) ** 2)
+        found = []
+        for start in range(0, len(members), size):
+            part = members[start : start + size]
+            each, shares = np.repeat(bases, len(part), axis=0), np.repeat(share, len(part), axis=1)
+            found.append(self.membership.log_odds_without(each, shares, part))
+        return np.concatenate(found)
+
+    def _work_to_leave_out(self, n: int) -> float:
+        """Multiplications by which each of n members is left out of a subspace of one dimension."""
+        return 10.0 * n * (6.0 * self.n_tasks * self.q**2 + self.q**3 / 3.0)
+
+
+def _asked(odds: NDArray) -> float:
+    """Log odds from which on a task belongs: clear ones; less where, as far as all tasks tell, most of them do."""
+    belong = 0.5
+    for _ in range(_EM_ROUNDS):
+        belong = (np.sum(expit(odds + logit(belong))) + 0.5) / (len(odds) + 1.0)
+    return CLEAR if belong < 0.5 else max(float(-logit(belong)), _LEAST)

@@ -188,7 +188,6 @@ class _Step:
     error: float
     gain: float
     standard_error: float
-    by_fold: NDArray
     main_errors: NDArray
 
     @property
@@ -232,7 +231,7 @@ class _Trial:
         return np.add.reduceat(per_output, starts, axis=-1) / np.bincount(self.of)
 
     def path(self, found: Companions) -> list[_Step]:
-        """The companions, the clearest gain first, up to the largest sum of gains; nothing if that is not clear."""
+        """The companions, the clearest gain first, as far as the main task gains; nothing if that is not clear."""
         steps: list[_Step] = []
         left = found.tasks[found.tasks != self.main]
         while len(left):
@@ -240,8 +239,9 @@ class _Trial:
             left = left[left != steps[-1].task]
         if not steps:
             return []
-        sums = np.cumsum([step.by_fold for step in steps], axis=0)
-        helps = np.array([step.main_errors.sum() < self.units[self.main] for step in steps])
+        together = [self._gains([step.task for step in steps[: i + 1]], step.rank) for i, step in enumerate(steps)]
+        sums = np.array([gains.sum(axis=1) for gains in together])
+        helps = np.array([gain > _ENOUGH * error for gain, error in map(moderated, together)])
         totals = np.where(helps, sums.sum(axis=1), 0.0)
         best = int(totals.argmax())
         if totals[best] <= _ENOUGH * _error(sums[best]):
@@ -253,6 +253,16 @@ class _Trial:
             if helps[i] and totals[best] - totals[i] <= _ENOUGH * _error(sums[best] - sums[i])
         ]
         return steps[: kept[-1] + 1]
+
+    def _gains(self, others: list[int], rank: int) -> NDArray:
+        """What the main task and others gain together, over each alone, shape (n_folds, 1 + n_others)."""
+        members = [self.main, *others]
+        share = np.zeros((len(self.counts), 1))
+        share[members] = 1.0
+        errors = np.empty((len(self.parts), len(self.counts)))
+        for i, (fold, reduced) in enumerate(zip(self.parts, self.reduced)):
+            errors[i] = self._of_tasks(fold.squared_errors(_coefficients(reduced, share, rank, self.row_norm)))[0]
+        return ((self.alone - errors) / self.units)[:, members]
 
     def _best(self, steps: list[_Step], candidates: NDArray, most: int) -> _Step:
         """The candidate of the clearest gain after `steps`, at the better of two ranks."""
@@ -299,7 +309,6 @@ class _Trial:
                 float(errors[:, 0, j].sum() / self.counts[self.main]),
                 float(gain[:, j].sum()),
                 float(spread[j]),
-                gain[:, j],
                 errors[:, 0, j],
             )
             for j, task in enumerate(candidates)
@@ -309,6 +318,22 @@ class _Trial:
 def _error(by_fold: NDArray) -> float:
     """Standard error of a sum over folds."""
     return float(by_fold.std(ddof=1) * np.sqrt(len(by_fold)))
+
+
+def moderated(gains: NDArray) -> tuple[float, float]:
+    """Posterior mean and deviation of the gain of the first task, given those of all (n_folds, n_tasks).
+
+    The held-out rows of one task with few labels say little of so small a thing as a gain; tasks that belong together
+    gain alike. The true gains are taken to be normal; their variance is what is seen beyond the errors, and with few
+    tasks some of that, since it is hardly known then.
+    """
+    total, error = gains.sum(axis=0), np.sqrt(len(gains)) * gains.std(axis=0, ddof=1)
+    others = gains[:, 1:].mean(axis=1)
+    spread = max(0.0, total.var(ddof=1) - np.mean(error**2)) + np.mean(error[1:] ** 2) / (len(error) - 1)
+    prior = max(spread + _error(others) ** 2, 1e-24)
+    own = max(error[0] ** 2, 1e-24)
+    weight = 1.0 / (1.0 / own + 1.0 / prior)
+    return float(weight * (total[0] / own + others.sum() / prior)), float(np.sqrt(weight))
 
 
 def _coefficients(data: Reduced, share: NDArray, rank: int, precision: float) -> NDArray:
