@@ -46,11 +46,13 @@ def raw_predictor(block: Block, scores: NDArray, heads: NDArray) -> NDArray:
     return block.observations.raw(scores, _inside(block, heads))
 
 
-def score_slopes(blocks: Sequence[Block], slopes: Sequence[NDArray], heads: NDArray, n_rows: int) -> NDArray:
+def score_slopes(blocks: Sequence[Block], slopes: Sequence[NDArray], heads: NDArray) -> NDArray:
     """Gradient of the loss in the scores, (n_rows, n_units), from that in the linear predictors."""
-    rows = np.zeros((n_rows, heads.shape[1] - 1))
-    for block, slope in zip(blocks, slopes, strict=True):
-        rows += block.observations.row_sums(slope, _inside(block, heads)[:, :-1])
+    pairs = zip(blocks, slopes, strict=True)
+    parts = (block.observations.row_sums(slope, _inside(block, heads)[:, :-1]) for block, slope in pairs)
+    rows = next(parts)
+    for part in parts:
+        rows += part
     return rows
 
 

@@ -132,7 +132,7 @@ class SquaredObjective:
         raw = raw_predictor(self.block, scores, heads)
         raw -= self.block.y
         loss, slope = self.block.quadratic_loss(raw)
-        rows = score_slopes([self.block], [slope], heads, len(scores))
+        rows = score_slopes([self.block], [slope], heads)
         gradient = layer.pull_back(self.X, scores, rows).as_vector()
         gradient += alpha * vector
         return loss + penalty + 0.5 * alpha * float(vector @ vector), gradient
@@ -165,7 +165,7 @@ class JointObjective:
             slopes.append(slope)
         penalty, gradient_of_penalty = self.parameters.penalty(of_heads)
         alpha = self.strengths.alpha
-        rows = score_slopes(self.blocks, slopes, heads, len(scores))
+        rows = score_slopes(self.blocks, slopes, heads)
         gradient = np.empty_like(vector)
         gradient[: self._n_layer] = layer.pull_back(self.X, scores, rows).as_vector() + alpha * of_layer
         gradient[self._n_layer :] = (
