@@ -16,6 +16,7 @@ from skmtl.matrix import column_deviations
 from skmtl.solvers import (
     Solution,
     Strengths,
+    alpha_of_noise,
     feature_units,
     fit_jointly,
     fit_new_tasks,
@@ -41,8 +42,10 @@ class LowRankModel(JointModel):
 
     if TYPE_CHECKING:
         scale_features: bool
-        alpha: float
+        alpha: float | str
+        alpha_common: float | None
         alpha_intercept: Any
+        alpha_: float
 
     @property
     def _keeps_spread(self) -> bool:
@@ -67,16 +70,25 @@ class LowRankModel(JointModel):
 
     def _solve_as_given(self, data: TaskData, given: Given, report: Any) -> tuple[Solution | None, dict[str, Any]]:
         """As `_solve`, of features that need no scaling any more."""
-        solution = self._solve_at(data, report, given.start, **{name: getattr(self, name) for name in TUNED})
-        if _says_nothing(solution) and np.isfinite(self.alpha) and _could_say_something(data, solution):
+        alpha = self._strength(data)
+        parameters = {name: getattr(self, name) for name in TUNED} | {"alpha": alpha}
+        solution = self._solve_at(data, report, given.start, **parameters)
+        if _says_nothing(solution) and np.isfinite(alpha) and _could_say_something(data, solution):
             warnings.warn(
-                f"Nothing is learned from X: at alpha={self.alpha:.3g} every task is predicted by its intercept alone. "
+                f"Nothing is learned from X: at alpha={alpha:.3g} every task is predicted by its intercept alone. "
                 "Give a smaller alpha, which the tuned classes choose by themselves; rare classes and tasks of few "
                 "rows beside large ones need one.",
                 UserWarning,
                 stacklevel=6,
             )
-        return solution, {}
+        return solution, {"alpha_": alpha}
+
+    def _strength(self, data: TaskData) -> float:
+        """`alpha`, or what "auto" means for these data."""
+        if not isinstance(self.alpha, str):
+            return float(self.alpha)
+        pools_scales = self.alpha_common is not None or self.alpha_intercept is not None
+        return alpha_of_noise(data, getattr(self, "scale_targets", "std"), pools_scales)
 
     def _solve_at(
         self,
@@ -121,7 +133,7 @@ class LowRankModel(JointModel):
         if self._solution.tie is not None:
             require_same_kind(self._tasks, data.tasks)
         # Where strengths were tuned, those that were chosen.
-        alpha, alpha_common = (getattr(self, f"{name}_", getattr(self, name)) for name in ("alpha", "alpha_common"))
+        alpha, alpha_common = self.alpha_, getattr(self, "alpha_common_", self.alpha_common)
         return fit_new_tasks(
             data,
             self._solution,

@@ -110,16 +110,30 @@ def check_shared_layer_parameters(estimator: Any) -> None:
     check_parameters(estimator, but=tuple(_LAYER_RULES))
 
 
+#: Where nothing is tuned, "auto" is one strength that the data imply.
+_PLAIN_RULES: dict[str, _Rule] = {
+    "alpha": (
+        lambda v: _is_auto(v) or (_is_number(v) and v >= 0),
+        "'auto', or a number >= 0 (infinity: no shared part)",
+    ),
+}
+
+
 def check_parameters(estimator: Any, but: tuple[str, ...] = ()) -> None:
     """ValueError that names the first parameter of `estimator` with a value that is not allowed."""
     for name, value in estimator.get_params(deep=False).items():
         if name not in _RULES or name in but:
             continue
-        check_parameter(name, value, f"The parameter {name!r} of {type(estimator).__name__}")
+        called = f"The parameter {name!r} of {type(estimator).__name__}"
+        _check(value, _PLAIN_RULES.get(name, _RULES[name]), called)
 
 
-def check_parameter(name: str, value: Any, called: str | None = None) -> None:
-    """ValueError if `value` is not allowed for a parameter of this name, which errors call `called`."""
-    is_allowed, allowed = _RULES[name]
+def check_parameter(name: str, value: Any) -> None:
+    """ValueError if `value` is not allowed for a parameter of this name."""
+    _check(value, _RULES[name], name)
+
+
+def _check(value: Any, rule: _Rule, called: str) -> None:
+    is_allowed, allowed = rule
     if not is_allowed(value):
-        raise ValueError(f"{called or name} must be {allowed}; got {value!r}.")
+        raise ValueError(f"{called} must be {allowed}; got {value!r}.")

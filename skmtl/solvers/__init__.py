@@ -7,6 +7,7 @@ from skmtl.solvers.formulation import formulate
 from skmtl.solvers.joint_fit import Strengths, fit_jointly, with_learned_prior, with_noise
 from skmtl.solvers.merging import merge_noise, merge_solutions, merge_spread
 from skmtl.solvers.new_tasks import fit_factors, fit_new_tasks
+from skmtl.solvers.noise_level import alpha_of_noise
 from skmtl.solvers.predictive import standard_deviations
 from skmtl.solvers.relevance import feature_scales, in_given_features, in_scaled_features, scaled_data
 from skmtl.solvers.solution import Convergence, Noise, Solution
@@ -21,6 +22,7 @@ __all__ = [
     "Solution",
     "Strengths",
     "TaskMoments",
+    "alpha_of_noise",
     "complete_moments",
     "feature_scales",
     "feature_units",

@@ -45,16 +45,14 @@ def make_blocks(
         for the other kinds, when several kinds share a fit, what gives the task unit Fisher
         information at the null model.
     """
-    signatures = list(zip((task.kind for task in data.tasks), data.n_outputs.tolist(), strict=True))
     blocks, scales, first = [], np.ones(len(data.tasks)), 0
-    order = sorted(set(signatures))
-    is_mixed = len({kind for kind, _ in order}) > 1
-    for kind, n_outputs in order:
-        tasks = np.array([t for t, signature in enumerate(signatures) if signature == (kind, n_outputs)])
-        observations, y, weights = _observe(data, tasks, n_outputs)
+    alike = tasks_alike(data)
+    is_mixed = len({kind for kind, _, _ in alike}) > 1
+    for kind, n_outputs, tasks in alike:
+        observations, y, weights = observe(data, tasks, n_outputs)
         inside = np.ones(len(tasks))
         if scale_targets is not None and (kind == "regression" or is_mixed):
-            scale = _null_scale(kind, n_outputs, observations, y, weights)
+            scale = null_scale(kind, n_outputs, observations, y, weights)
             if kind == "regression":
                 scale = regression_scale(scale_targets, tasks, scale, shared_scale)
             scales[tasks] = scale
@@ -66,6 +64,12 @@ def make_blocks(
         blocks.append(Block(LOSSES[kind], observations, y, weights, inside, tasks, outputs))
         first = outputs.stop
     return blocks, scales
+
+
+def tasks_alike(data: TaskData) -> list[tuple[str, int, NDArray]]:
+    """Kind, number of outputs and positions of the tasks that have both in common, in the order of the blocks."""
+    signatures = list(zip((task.kind for task in data.tasks), data.n_outputs.tolist(), strict=True))
+    return [(*one, np.flatnonzero([other == one for other in signatures])) for one in sorted(set(signatures))]
 
 
 def regression_scale(
@@ -148,7 +152,7 @@ def output_order(blocks: list[Block] | tuple[Block, ...], data: TaskData) -> NDA
     return np.concatenate(parts)
 
 
-def _observe(data: TaskData, tasks: NDArray, n_outputs: int):
+def observe(data: TaskData, tasks: NDArray, n_outputs: int):
     """Observations, targets and normalised weights of some tasks."""
     per_task = data.weight_of_tasks
     if data.task_of_row is not None:
@@ -201,7 +205,7 @@ def _observe_labelled(data: TaskData, tasks: NDArray, n_outputs: int, per_task: 
     return listed, data.y[rows], weights if data.weights is None else weights * data.weights[rows]
 
 
-def _null_scale(kind: str, n_outputs: int, observations, y: NDArray, weights: NDArray | float) -> NDArray:
+def null_scale(kind: str, n_outputs: int, observations, y: NDArray, weights: NDArray | float) -> NDArray:
     """Inverse root of a task's Fisher information when only its intercept is fitted, shape (n_tasks,)."""
     weights = np.broadcast_to(weights, y.shape)
     totals = observations.task_sums(weights)
