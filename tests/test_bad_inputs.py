@@ -370,7 +370,7 @@ BAD_FITS = {
     ),
     "negative alpha": (
         LowRankRegressor(alpha=-0.1), X, NUMBERS, None,
-        "The parameter 'alpha' of LowRankRegressor must be a number >= 0 (infinity: no shared part); "
+        "The parameter 'alpha' of LowRankRegressor must be 'auto', or a number >= 0 (infinity: no shared part); "
         "got -0.1.",
     ),
     "alpha_common 0": (
