@@ -23,7 +23,7 @@ class LowRankMultiTask(LowRankModel, BaseEstimator):
         of outputs), so that `alpha` alone sets the rank.
     alpha : float or "auto", default="auto"
         Strength of the shared part, >= 0: a ridge on basis and factors, which is the trace norm of their
-        product. Infinity leaves the shared part out. "auto": 0.4 of what noise alone would put into the gradient
+        product. Infinity leaves the shared part out. "auto": 0.44 of what noise alone would put into the gradient
         at the null model (Notes), without any tuning; the tuned classes choose by held-out rows.
     alpha_common : float, default=None
         Ridge strength of one coefficient vector that all tasks with a single output share. None: no common
@@ -170,10 +170,12 @@ class LowRankMultiTask(LowRankModel, BaseEstimator):
     for 100 rows and for 10^7, and a weight of 2 is a row twice. The loss is
     squared, logistic, multinomial (softmax) or Poisson, by the kind of the task.
 
-    ``alpha="auto"`` is ``0.4 (max_j d_j |s| + |d| max_o s_o)``, with d the standard deviations of the features inside
+    ``alpha="auto"`` is ``0.44 (max_j d_j |s| + |d| max_o s_o)``, with d the standard deviations of the features inside
     and s_o that of noise in the mean gradient of output o: for features of deviation 1 and T numeric tasks of n rows,
-    ``0.4 (sqrt(n_features) + sqrt(T)) / sqrt(n)``; half of that for two classes, less where one is rare. Weights
-    count as rows. At 2.5 times this strength a trace norm lets no noise through [3]_; what predicts best is weaker.
+    ``0.44 (sqrt(n_features) + sqrt(T)) / sqrt(n)``; half of that for two classes, less where one is rare. Deviations
+    above their median count as the median: a few columns in larger units do not silence the others. Weights count as
+    rows, as in `Ridge`. At 2.3 times this strength a trace norm lets no noise through [3]_; what predicts best is
+    weaker.
 
     Where k is not below the rank of the optimum, the problem is convex: the smallest (|B|^2 + |S|^2) / 2 with
     B S = L is the trace norm of L [1]_. The solver eliminates factors and intercepts exactly [2]_ and moves
