@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from skmtl import LowRankMultiTask, LowRankMultiTaskCV, score_tasks
+from skmtl import LowRankMultiTask, LowRankMultiTaskCV, TaskTargets, score_tasks
 from skmtl.datasets import load_penguins, load_star, make_multitask
 
 ALPHAS = ("auto", 0.02, 0.05, 0.1, 0.2, 0.5)
@@ -37,7 +37,7 @@ def rare_events(seed: int) -> tuple[Any, Any, float]:
     rng = np.random.RandomState(seed)
     predictor = (X := rng.randn(8000, 20)) @ rng.randn(20, 2) @ rng.randn(2, 8) * 0.35 - 6.3
     events = rng.uniform(size=predictor.shape) < 1.0 / (1.0 + np.exp(-predictor))
-    return X, {f"event{t}": np.where(events[:, t], "yes", "no") for t in range(8)}, 0.5
+    return X, TaskTargets({f"event{t}": np.where(events[:, t], "yes", "no") for t in range(8)}), 0.5
 
 
 def two_sizes(n_large: int, n_small: int = 12) -> Draw:
