@@ -96,13 +96,14 @@ def select_tasks(
     """Which other tasks help a main task, if learned jointly with it.
 
     Two steps. By their likelihood, tasks are found that share a subspace with the main task: the labels of each must be
-    clearly more likely within what the others span than alone. These candidates then have to prove themselves on
-    held-out rows: one after the other joins, the clearest gain first, up to the last that does not clearly lower the
-    largest sum of gains. What counts is
-    the gain of the main task over the step before, and that of the candidate over being learned alone: a candidate
-    that belongs to the others is itself predicted better with them, and this is what tells it from one that happens
-    to lower the error of a main task with few labels. Where the sum is not clearly positive (half a standard
-    error), or the main task itself does not gain, none is selected.
+    clearly more likely within what the others span than alone (where most of the tasks belong, as likely). These
+    candidates then have to prove themselves on held-out rows: one after the other joins, the clearest gain first, up to
+    the last that does not clearly lower the largest sum of gains. What counts is the gain, over being learned alone, of
+    the main task and of all that joined: a task that belongs to the others is itself predicted better with them, and
+    this is what tells it from one that happens to lower the error of a main task with few labels. Many that resemble it
+    a little are found too, though none of them helps by itself. None is selected where the sum is not clearly positive
+    (half a standard error), or the gain of the main task is not: its own held-out gain, shrunk to those of the tasks
+    that joined, since a few rows say little of it [2]_.
 
     Parameters
     ----------
@@ -142,6 +143,8 @@ def select_tasks(
     .. [1] Standley, T., Zamir, A., Chen, D., Guibas, L., Malik, J. & Savarese, S. (2020). Which tasks should be
            learned together in multi-task learning? Proceedings of the 37th International Conference on Machine
            Learning.
+    .. [2] Efron, B. & Morris, C. (1975). Data analysis using Stein's estimator and its generalizations. Journal of
+           the American Statistical Association, 70(350), 311-319. :doi:`10.1080/01621459.1975.10479864`
 
     Examples
     --------
@@ -188,6 +191,7 @@ class _Step:
     error: float
     gain: float
     standard_error: float
+    by_fold: NDArray
     main_errors: NDArray
 
     @property
@@ -246,13 +250,14 @@ class _Trial:
         best = int(totals.argmax())
         if totals[best] <= _ENOUGH * _error(sums[best]):
             return []
-        # Their likelihood spoke for all of them: those stay that do not clearly lower the sum.
-        kept = [
-            i
-            for i in range(len(steps))
-            if helps[i] and totals[best] - totals[i] <= _ENOUGH * _error(sums[best] - sums[i])
-        ]
-        return steps[: kept[-1] + 1]
+        # Their likelihood spoke for all of them: those stay that do not clearly lower the sum, nor lose by joining.
+        kept, since = best, np.zeros(len(self.parts))
+        for i in range(best + 1, len(steps)):
+            since = since + steps[i].by_fold
+            lost = max(sums[best] - sums[i], -since, key=lambda by_fold: by_fold.sum() / max(_error(by_fold), 1e-12))
+            if helps[i] and lost.sum() <= _ENOUGH * _error(lost):
+                kept = i
+        return steps[: kept + 1]
 
     def _gains(self, others: list[int], rank: int) -> NDArray:
         """What the main task and others gain together, over each alone, shape (n_folds, 1 + n_others)."""
@@ -309,6 +314,7 @@ class _Trial:
                 float(errors[:, 0, j].sum() / self.counts[self.main]),
                 float(gain[:, j].sum()),
                 float(spread[j]),
+                gain[:, j],
                 errors[:, 0, j],
             )
             for j, task in enumerate(candidates)
