@@ -187,6 +187,66 @@ def test_all_forms_of_shared_rows_agree():
         assert_allclose(np.column_stack(list(answer.values())), expected, rtol=1e-4, atol=1e-5)
 
 
+def as_polars(frame):
+    return pytest.importorskip("polars").from_pandas(frame)
+
+
+def as_arrow(frame):
+    return pytest.importorskip("pyarrow").Table.from_pandas(frame)
+
+
+def with_a_wider_index(frame):
+    return frame.set_axis(np.arange(len(frame)) * 7, axis=0)
+
+
+@pytest.mark.parametrize("container", [as_polars, as_arrow, with_a_wider_index, pd.DataFrame.to_numpy])
+def test_all_containers_agree(container):
+    X, y = any_kind()
+    frame = pd.DataFrame(X, columns=["u", "v", "w"])
+    targets = pd.DataFrame(y)[["size", "ripe"]]
+    cv = list(KFold(3, shuffle=True, random_state=0).split(X))
+    model = SharedLayerMultiTask(**SMALL | {"cv": cv})
+    expected = model.fit(frame, targets)
+    table = container(frame)
+    named = dict(targets) if container is pd.DataFrame.to_numpy else container(targets)
+    other = copy.copy(model).fit(table, named)
+    assert_allclose(other.predict(table)["size"], expected.predict(frame)["size"], rtol=1e-9)
+    assert_allclose(other.predict_proba(table)["ripe"], expected.predict_proba(frame)["ripe"], rtol=1e-9)
+
+
+@pytest.mark.parametrize("container", [as_polars, sparse.csr_array, lambda frame: frame])
+def test_all_containers_of_own_rows_and_of_the_long_form_agree(container):
+    X, Y = bent(n=60)
+    frame, school = pd.DataFrame(X, columns=["u", "v", "w"]), np.arange(60) % 2
+    parts, targets = [np.flatnonzero(school == t) for t in (0, 1)], Y[:, 0]
+    cv = list(KFold(3, shuffle=True, random_state=0).split(X))
+    options = SMALL | {"tol": 0.01, "alpha_common": None}
+    long = SharedLayerRegressor(**options | {"cv": cv}, task_col=3).fit(np.column_stack([X, school]), targets)
+    expected = long.predict(np.column_stack([X, school]))
+    tables = {t: container(frame.iloc[rows].reset_index(drop=True)) for t, rows in enumerate(parts)}
+    # Own rows stand task after task.
+    place = np.argsort(np.concatenate(parts))
+    moved = [(place[train], place[test]) for train, test in cv]
+    own = SharedLayerRegressor(**options | {"cv": moved}).fit(
+        tables, {t: targets[rows] for t, rows in enumerate(parts)}
+    )
+    for t, answer in own.predict(tables).items():
+        assert_allclose(answer, expected[parts[t]], rtol=1e-4, atol=1e-5)
+    if container is not sparse.csr_array:
+        table = container(frame.assign(school=school))
+        named = SharedLayerRegressor(**options | {"cv": cv}, task_col="school").fit(table, targets)
+        assert_allclose(named.predict(table), expected, rtol=1e-9)
+
+
+def test_single_precision_is_answered_in_double():
+    X, Y = bent()
+    X = X.astype(np.float32)
+    single, double = SharedLayerRegressor(**SMALL), SharedLayerRegressor(**SMALL)
+    answer = single.fit(X, Y).predict(X)
+    assert answer.dtype == np.float64
+    assert_allclose(answer, double.fit(X.astype(np.float64), Y).predict(X), rtol=1e-4, atol=1e-4)
+
+
 def test_own_rows_stacked_targets_and_the_long_form_agree():
     X, Y = bent()
     tables = {t: X[50 * t : 50 * t + 50] for t in range(3)}
