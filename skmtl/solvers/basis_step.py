@@ -103,13 +103,30 @@ def fixed_penalty(problem: Problem, point: Point) -> float:
     return 0.5 * problem.penalties.reference * squares
 
 
-def full_gradient(problem: Problem, point: Point) -> NDArray:
+def full_gradient(problem: Problem, point: Point, preconditioner: Preconditioner) -> NDArray:
     """Gradient of the projected objective in `Point.columns`."""
-    loss = problem.basis_gradient(point.slopes, point.factors)
+    if point.own_scores is not None:
+        loss = _settled_gradient(problem, point, preconditioner) @ point.factors
+    else:
+        loss = problem.basis_gradient(point.slopes, point.factors)
     if point.moved_own is not None:
         own = problem.coefficient_gradient(point.slopes) * problem.penalties.own_factor
         loss = np.concatenate([loss, own], axis=1)
     return loss + problem.penalties.reference * point.columns
+
+
+def _settled_gradient(problem: Problem, point: Point, preconditioner: Preconditioner) -> NDArray:
+    """Gradient of the loss in W where own parts are at their best, although the factor step left them near it only.
+
+    There it is ``-alpha_own E`` as well, but both are off by the error of E, the one in proportion to the curvature h
+    and the other to -alpha_own: so that their mean by ``alpha_own : h`` is not off, to first order. On a column of
+    large numbers the error of the first alone would pass for a slope which no step of the basis can descend.
+    """
+    assert point.own is not None
+    own, factor = problem.penalties.own, problem.penalties.own_factor
+    gradient = problem.coefficient_gradient(point.slopes)
+    settled = -own * factor * point.own
+    return gradient + preconditioner.share_of(settled - gradient, own)
 
 
 def balanced_point(problem: Problem, point: Point, done: Eliminated) -> tuple[Point, NDArray, NDArray]:
@@ -185,7 +202,7 @@ def minimise_basis(
     pairs: list[tuple[NDArray, NDArray]] = []
     room = max(_MEMORY_ELEMENTS, _MEMORY_SHARE * problem.X.n_stored)
     memory = int(np.clip(room / max(2 * point.columns.size, 1), 3, _MEMORY))
-    gradient = full_gradient(problem, point)
+    gradient = full_gradient(problem, point, preconditioner)
     for iteration in range(max_iter + 1):
         solve = _curvature_solve(problem, preconditioner, point)
         newton = solve(gradient)
@@ -212,7 +229,7 @@ def minimise_basis(
         moved, gauge, inverse = balanced_point(problem, trial, done)
         if moved.n_free < point.n_free:
             moved = settle(problem, moved, _INNER * decrement)
-        new_gradient = full_gradient(problem, moved)
+        new_gradient = full_gradient(problem, moved, preconditioner)
         if moved.n_free < point.n_free:
             pairs.clear()
         else:
@@ -270,7 +287,7 @@ def _line_search(
             trial.own_raw = [raw + length * step for raw, step in zip(point.own_raw, raw_step, strict=True)]
         gram = trial.basis[:, :k].T @ trial.basis[:, :k]
         given = problem, trial.scores, gram, point.factors, point.intercepts, tolerance, trial.own_raw
-        done = eliminate(*given, expansion=before, own_columns=point.own_columns)
+        done = eliminate(*given, expansion=before, own_columns=_countered(problem, point, length * basis_step))
         change = done.value + fixed_penalty(problem, trial) - point.value
         if change <= 1e-4 * length * slope:
             return length, trial, done
@@ -279,6 +296,17 @@ def _line_search(
         # Minimum of the parabola through value, slope and the trial, kept away from both ends.
         length *= float(np.clip(-0.5 * slope * length / max(change - slope * length, 1e-300), 0.1, 0.5))
     return None
+
+
+def _countered(problem: Problem, point: Point, basis_step: NDArray) -> OwnColumns | None:
+    """Own parts that take back what a step of the basis does to the linear predictor, for the factor step to start at.
+
+    Where they stand still it moves as far as the columns are large, out of reach of Newton steps.
+    """
+    if point.own_columns is None:
+        return None
+    moved = basis_step @ point.factors.T / problem.penalties.own_factor
+    return replace(point.own_columns, own=point.own_columns.own - moved)
 
 
 def _inner(one: NDArray, other: NDArray) -> float:

@@ -73,6 +73,18 @@ class Preconditioner:
         outside = 1.0 / (self.rest * omega + alpha)
         return gradient * outside + self.vectors @ (scaled - inner * outside)
 
+    def share_of(self, columns: NDArray, ridge: NDArray | float) -> NDArray:
+        """``H (H + ridge)^-1 columns``, with a ridge for every column or one for all."""
+        ridges = np.broadcast_to(ridge, columns.shape[1])
+        if self.vectors is None:
+            return columns * (self.values[:, np.newaxis] / (self.values[:, np.newaxis] + ridges))
+        inner = self.vectors.T @ columns
+        scaled = inner * (self.values[:, np.newaxis] / (self.values[:, np.newaxis] + ridges))
+        if self.is_complete:
+            return self.vectors @ scaled
+        outside = self.rest / (self.rest + ridges)
+        return columns * outside + self.vectors @ (scaled - inner * outside)
+
     def inverse_root(self, gradient: NDArray, ridge: float) -> NDArray:
         """``(H + ridge)^-1/2 gradient``."""
         if self.vectors is None:
