@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from problems import FORMS, KINDS, LOSSES, crossed, make_data, objective
 from scipy import sparse
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 
 from skmtl import LowRankClassifier, LowRankMultiTask, LowRankRegressor
 from skmtl.penalties import exceeds, leading_left_vectors, spectral_norm
@@ -309,3 +309,21 @@ def test_noise_beside_a_common_part_and_factors_without_a_penalty(n_rows, n_feat
         residuals = y - model.predict(X).reshape(y.shape)
         freedom = n_rows - n_features - fit_intercept
         np.testing.assert_allclose(model.noise_scale_[0], np.sqrt(np.sum(residuals**2) / freedom), rtol=0.15)
+
+
+@pytest.mark.parametrize("kind", ["regression", "binary"])
+def test_without_any_penalty_units_of_columns_change_nothing(kind):
+    """The least strength that leaves systems solvable is of the largest column, and once took the small one away."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((80, 3))
+    y = X @ np.array([1.0, -1.0, 0.5]) + rng.standard_normal(80)
+    scaled = X * np.array([1e6, 1e-6, 1.0])
+    if kind == "regression":
+        model = LowRankRegressor(alpha=0.0).fit(scaled, y)
+        np.testing.assert_allclose(model.predict(scaled), LinearRegression().fit(X, y).predict(X), rtol=1e-6)
+        residuals = (y - model.predict(scaled)) / model.target_scale_[0]
+        np.testing.assert_allclose(model.objective_, 0.5 * np.mean(residuals**2), rtol=1e-7)
+    else:
+        model = LowRankClassifier(alpha=0.0, tol=1e-10).fit(scaled, y > 0)
+        expected = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(X, y > 0)
+        np.testing.assert_allclose(model.predict_proba(scaled), expected.predict_proba(X), atol=1e-4)

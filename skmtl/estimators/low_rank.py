@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +45,7 @@ class LowRankModel(JointModel):
         scale_features: bool
         alpha: float | str
         alpha_common: float | None
+        alpha_own: float | None
         alpha_intercept: Any
         alpha_: float
 
@@ -55,13 +57,19 @@ class LowRankModel(JointModel):
     def _solve(self, data: TaskData, given: Given, report: Any) -> tuple[Solution | None, dict[str, Any]]:
         self._require_ties(data)
         given = replace(given, start=self._start(data))
-        if not self.scale_features:
+        if not self.scale_features and not self._is_free_of_units:
             return self._solve_as_given(data, given, report)
         units = feature_units(data)
         start = None if given.start is None else start_in_units(given.start, units)
         scaled = replace(given, units=units, start=start)
         solution, found = self._solve_as_given(in_units(data, units), scaled, report)
         return None if solution is None else out_of_units(solution, units), found
+
+    @property
+    def _is_free_of_units(self) -> bool:
+        """Whether no coefficient bears a penalty: units are then a matter of rounding, and deviations the best ones."""
+        is_free = isinstance(self.alpha, Real) and self.alpha == 0.0  # not where it is a list of values
+        return is_free and self.alpha_common is None and self.alpha_own is None
 
     def _require_ties(self, data: TaskData) -> None:
         """ValueError where intercepts cannot be tied as the parameters demand."""
