@@ -251,6 +251,15 @@ class FeatureMatrix:
             result += total * np.outer(self.centre, self.centre)
         return result
 
+    def row_kernel(self) -> NDArray:
+        """``(X - 1 centre') (X - 1 centre')'`` of a sparse X, dense (n_rows, n_rows)."""
+        X = self.X.astype(np.float64, copy=False)
+        kernel = (X @ X.T).toarray()
+        if self.centre is not None:
+            along = self.X @ self.centre
+            kernel += float(self.centre @ self.centre) - along[:, np.newaxis] - along
+        return kernel
+
     def squared_column_norms(self, row_weights: NDArray) -> NDArray:
         """Diagonal of `gram`, without the rest of it."""
         if self.is_sparse:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from skmtl.estimators.attributes import fitted_attributes
 from skmtl.estimators.base import Given
@@ -22,8 +21,7 @@ from skmtl.estimators.ties import can_tie, require_ties
 from skmtl.model_selection.default_splitter import as_rows
 from skmtl.scoring import MultiTaskScorer, require_known_tasks
 from skmtl.solvers import Solution, feature_scales, merge_solutions, out_of_units
-from skmtl.solvers.compression import to_row_space
-from skmtl.solvers.formulation import MAX_ROW_SPACE
+from skmtl.solvers.compression import is_wide, to_row_space
 from skmtl.targets import listed, take_rows
 from skmtl.tasks import Task, TaskData
 from skmtl.tuning import (
@@ -413,7 +411,7 @@ def _is_independent(candidate: Candidate) -> bool:
 
 
 def _in_row_space(data: TaskData, fit_intercept: bool) -> TaskData:
-    """A dense X of fewer rows than columns, written in its row space once for all folds."""
-    if sparse.issparse(data.X) or data.n_rows >= data.n_features or data.n_rows > MAX_ROW_SPACE:
+    """An X of fewer rows than columns, written in its row space once for all folds."""
+    if not is_wide(data):
         return data
     return to_row_space(data, data.row_weights if fit_intercept else None)[0]

@@ -30,6 +30,9 @@ from skmtl.solvers.build import ScaleTargets, deviations_of, regression_scale
 from skmtl.solvers.threads import one_blas_thread
 from skmtl.tasks import TaskData
 
+#: Row spaces of more rows than this are not formed; that of a sparse X has no more rows than this either, and no more
+#: elements per feature.
+MAX_ROW_SPACE, _MAX_SPARSE_ROW_SPACE, _SPARSE_SHARE = 5000, 2000, 32
 #: Largest entry of a kernel with a diagonal of ones that is worked on as it is: rounding leaves six digits of the ones.
 _LARGEST_KERNEL = 1e9
 #: Relative size of the diagonal that keeps a Cholesky factor of collinear columns finite.
@@ -61,8 +64,41 @@ class Compressed:
     intercepts: Callable[[NDArray], NDArray]
 
 
-def to_row_space(data: TaskData, row_weights: NDArray | None) -> tuple[TaskData, NDArray, NDArray]:
-    """Write a dense X with fewer rows than columns in an orthonormal basis of its row space.
+class SparseDirections:
+    """Orthonormal directions in the row space of a centred sparse X, ``(X - 1 centre')' turn``, as an operator.
+
+    Parameters
+    ----------
+    X : FeatureMatrix of shape (n_rows, n_features)
+    turn : ndarray of shape (n_rows, rank)
+    """
+
+    def __init__(self, X: FeatureMatrix, turn: NDArray, is_transposed: bool = False):
+        self._X, self._turn, self._is_transposed = X, turn, is_transposed
+
+    @property
+    def T(self) -> SparseDirections:
+        return SparseDirections(self._X, self._turn, not self._is_transposed)
+
+    def __matmul__(self, columns: NDArray) -> NDArray:
+        if self._is_transposed:
+            return self._turn.T @ self._X.times(columns)
+        return self._X.transposed_times(self._turn @ columns)
+
+
+def is_wide(data: TaskData) -> bool:
+    """Whether X has fewer rows than columns, and its row space is worth its price.
+
+    Steps in the row space of a sparse X, which is dense, cost the square of the number of rows, those outside some
+    passes over all coefficients.
+    """
+    if sparse.issparse(data.X):
+        return data.n_rows <= _MAX_SPARSE_ROW_SPACE and data.n_rows**2 <= _SPARSE_SHARE * data.n_features
+    return data.n_rows < data.n_features and data.n_rows <= MAX_ROW_SPACE
+
+
+def to_row_space(data: TaskData, row_weights: NDArray | None) -> tuple[TaskData, NDArray | SparseDirections, NDArray]:
+    """Write an X with fewer rows than columns in an orthonormal basis of its row space.
 
     Parameters
     ----------
@@ -74,20 +110,22 @@ def to_row_space(data: TaskData, row_weights: NDArray | None) -> tuple[TaskData,
     -------
     data : TaskData
         With ``X = (X - centre) @ directions``.
-    directions : ndarray of shape (n_features, rank)
+    directions : ndarray of shape (n_features, rank), or such an operator where X is sparse
         Coefficients in the user's features are ``directions @`` those found.
     centre : ndarray of shape (n_features,)
     """
     centre = np.zeros(data.n_features) if row_weights is None else column_means(data.X, row_weights)
-    rows = data.X - centre
-    kernel = rows @ rows.T
+    X = FeatureMatrix(data.X, centre)
+    rows = None if X.is_sparse else data.X - centre
+    kernel = X.row_kernel() if rows is None else rows @ rows.T
     with one_blas_thread():
         squares, vectors = np.linalg.eigh(kernel)
     kept = squares > len(squares) * np.finfo(float).eps * max(squares[-1], 1e-300)
     # At least one column, so that a table of constants still has a shape.
     kept[-1] = True
     roots = np.sqrt(np.maximum(squares[kept], 1e-300))
-    directions = rows.T @ (vectors[:, kept] / roots)
+    turn = vectors[:, kept] / roots
+    directions = SparseDirections(X, turn) if rows is None else rows.T @ turn
     return replace(data, X=vectors[:, kept] * roots), directions, centre
 
 

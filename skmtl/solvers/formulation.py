@@ -3,7 +3,8 @@
 ============================================  =============================================================
 data                                          what the solver works on
 ============================================  =============================================================
-dense X with fewer rows than features         the row space of X
+dense X with fewer rows than features         the row space of X; of a sparse X that is wide for its rows where own
+                                              parts of other than squared losses need it
 squared loss, complete targets                second moments: at most n_features rows (`compress_complete`)
 squared loss, own dense rows, n_t > d or own  rows centred per task, compressed where longer than wide; where
                                               intercepts are tied, with one more row for the means
@@ -35,10 +36,12 @@ from skmtl.solvers.build import (
 from skmtl.solvers.compression import (
     Compressed,
     Moments,
+    SparseDirections,
     complete_moments,
     compress_complete,
     is_complete_squared,
     is_long,
+    is_wide,
     to_row_space,
 )
 from skmtl.solvers.own_rows import compress_labelled
@@ -46,9 +49,6 @@ from skmtl.solvers.solution import Solution, Tie
 from skmtl.solvers.task_moments import TaskMoments, compress_tasks, has_long_tasks, task_moments
 from skmtl.solvers.tied_intercepts import tied_problem
 from skmtl.tasks import TaskData
-
-#: Row spaces of more rows than this are not formed.
-MAX_ROW_SPACE = 5000
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Formulation:
         In the problem's order: ``W_user = scale * W``.
     intercept_scales : ndarray of shape (n_outputs,)
         As `output_scales`, for intercepts.
-    directions : ndarray of shape (n_features, rank), or None
+    directions : ndarray of shape (n_features, rank), such an operator, or None
         Row space of X.
     centre : ndarray of shape (n_features,), or None
         What was subtracted from the rows that were handed over.
@@ -84,7 +84,7 @@ class Formulation:
     scales: NDArray
     output_scales: NDArray
     intercept_scales: NDArray
-    directions: NDArray | None = None
+    directions: NDArray | SparseDirections | None = None
     centre: NDArray | None = None
     compressed: Compressed | None = None
     blocks: tuple[Block, ...] | None = None
@@ -130,8 +130,10 @@ def formulate(
     is_complete = isinstance(moments, Moments) or is_complete_squared(data)
     # Observations against features, before either is compressed. Complete squared targets have no local optima.
     is_scarce = not sparse.issparse(data.X) and data.weight_per_task < data.n_features and not is_complete
-    is_wide = data.n_rows < data.n_features and data.n_rows <= MAX_ROW_SPACE
-    if moments is None and not sparse.issparse(data.X) and is_wide:
+    # There own parts of a sparse X need not move with the basis, in steps as long as all coefficients. Squared losses,
+    # whose spread is that of directions among all features, do without.
+    has_sparse_own = penalties.has_own and not all(task.kind == "regression" for task in data.tasks)
+    if moments is None and is_wide(data) and (has_sparse_own or not sparse.issparse(data.X)):
         data, directions, centre = to_row_space(data, data.row_weights if fit_intercept else None)
     pool_scales = alpha_common is not None or is_tied
     if is_complete:
@@ -219,7 +221,7 @@ def restore(formulation: Formulation, point: Point, n_columns: int) -> Solution:
     if formulation.directions is not None:
         basis, coef = formulation.directions @ basis, formulation.directions @ coef
         own = None if own is None else formulation.directions @ own
-        common = None if common is None else formulation.directions @ common
+        common = None if common is None else (formulation.directions @ common[:, np.newaxis])[:, 0]
     if formulation.centre is not None:
         intercepts = intercepts - (formulation.centre @ coef) * formulation.output_scales
     for block in problem.blocks:
@@ -267,7 +269,9 @@ def _tie(formulation: Formulation, point: Point) -> Tie | None:
     if ridge.is_free:
         return None
     if problem.X.centre is not None:
-        centre = problem.X.centre if formulation.directions is None else formulation.directions @ problem.X.centre
+        centre = problem.X.centre
+        if formulation.directions is not None:
+            centre = (formulation.directions @ centre[:, np.newaxis])[:, 0]
     if formulation.centre is not None:
         centre = centre + formulation.centre
     mean = float(np.mean(point.intercepts * formulation.intercept_scales))

@@ -29,8 +29,9 @@ _WEAKEST = 1e-11
 _EXTRA_COLUMNS, _SAMPLED_SHARE, _LEAST_SAMPLE = 5, 0.1, 2000
 #: Decrease per output that intercepts alone may leave.
 _INTERCEPT_TOLERANCE = 1e-12
-#: Doubles that the factor step's systems may hold, own parts included.
-_MAX_OWN_ELEMENTS = 1 << 24
+#: Doubles that the factor step's systems may hold, own parts included: larger ones cost more than the further steps
+#: that own parts take which move with the basis. Counts, whose curvature changes most, take more of those.
+_MAX_OWN_ELEMENTS, _SHARE_OF_COUNTS = 1 << 16, 0.25
 
 
 def null_point(problem: Problem) -> Point:
@@ -75,12 +76,18 @@ def _tied_intercepts(problem: Problem, intercepts: NDArray) -> NDArray:
 
 
 def _eliminates_own(problem: Problem) -> bool:
-    """Whether the systems of all tasks, of as many unknowns as there are features, may be formed.
+    """Whether own parts are worth the systems of all tasks, which have as many unknowns as there are features.
 
-    They share one X in the units of own parts, so that all tasks need one strength.
+    Those of all tasks share one X in the units of own parts, so that all tasks need one strength.
     """
     n_features, has_one = problem.X.shape[1], np.ndim(problem.penalties.own) == 0
-    return has_one and not problem.X.is_sparse and problem.n_outputs * n_features**2 <= _MAX_OWN_ELEMENTS
+    elements = sum(
+        block.observations.n_tasks
+        * (block.observations.n_outputs * n_features) ** 2
+        * (_SHARE_OF_COUNTS if block.loss.name == "poisson" else 1.0)
+        for block in problem.blocks
+    )
+    return has_one and not problem.X.is_sparse and elements <= _MAX_OWN_ELEMENTS
 
 
 def curvature_preconditioner(problem: Problem, point: Point) -> Preconditioner:
