@@ -87,6 +87,18 @@ def test_a_rank_that_is_known_helps_most_related_tasks_and_hurts_unrelated_ones(
     assert not np.any(verdict[unrelated] == "helps")
     assert not np.any(verdict[~unrelated] == "hurts")
     assert "apart" in report.advice
+    unclear = [one for one in report.tasks if one.verdict == "no clear difference"]
+    assert all(one.fine_gain < one.detectable for one in unclear)
+    power = np.median([one.detectable for one in unclear])
+    assert f"a gain below about {power:.3f} could not have been told from none" in repr(report)
+    assert f"a gain below about {power:.3f} could not have been told from none" in report._repr_html_()
+
+
+def test_where_every_verdict_is_clear_nothing_is_said_of_power():
+    X, y = make_multitask(100, 20, 5, n_components=1, random_state=0)
+    report = transfer_report(LowRankRegressor(n_components=1, alpha=0.1), X, y, random_state=0)
+    assert set(report.verdicts.values()) == {"helps"}
+    assert "told from none" not in repr(report)
 
 
 @pytest.mark.slow

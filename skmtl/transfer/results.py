@@ -54,6 +54,11 @@ class TaskTransfer:
     p_worse: float
     verdict: str
 
+    @property
+    def detectable(self) -> float:
+        """About the smallest gain that would have been told from none: two standard errors, in units of `fine_gain`."""
+        return 2.0 * self.fine_gain_se
+
 
 @dataclass(frozen=True)
 class Totals:

@@ -95,8 +95,7 @@ def as_text(report: Any, max_tasks: int | None) -> str:
     ]
     if cut >= 0:
         lines.insert(cut + 1, f"... {len(report.tasks) - len(rows) + 1} tasks in between ...")
-    counts = _counts(report)
-    return "\n".join([*lines, "", counts, report.advice, "", *_legend(report)])
+    return "\n".join([*lines, "", *_counts(report), report.advice, "", *_legend(report)])
 
 
 def as_html(report: Any) -> str:
@@ -116,7 +115,7 @@ def as_html(report: Any) -> str:
     head = "".join(f"<th>{escape(one)}</th>" for one in heads)
     legend = "<br>".join(escape(line.replace("R^2", "R²").replace("+-", "±")) for line in _legend(report))
     return (
-        f'<div><p><b>{escape(report.advice)}</b><br>{escape(_counts(report))}</p><table border="0">'
+        f'<div><p><b>{escape(report.advice)}</b><br>{escape(" ".join(_counts(report)))}</p><table border="0">'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table><p><small>{legend}</small></p></div>"
     )
 
@@ -129,10 +128,19 @@ def _shown(tasks: Sequence[Any], max_tasks: int | None) -> tuple[list, int]:
     return [*ordered[:top], *ordered[len(ordered) - (max_tasks - top) :]], top
 
 
-def _counts(report: Any) -> str:
+def _counts(report: Any) -> list[str]:
+    """How many verdicts of each kind there are, and what a lack of one can mean."""
     n = {verdict: sum(one.verdict == verdict for one in report.tasks) for verdict in ("helps", "hurts")}
     rest = len(report.tasks) - n["helps"] - n["hurts"]
-    return f"Learning jointly helps {n['helps']}, hurts {n['hurts']}, makes no clear difference to {rest} of the tasks."
+    counts = (
+        f"Learning jointly helps {n['helps']}, hurts {n['hurts']}, makes no clear difference to {rest} of the tasks."
+    )
+    unclear = np.array([one.detectable for one in report.tasks if one.verdict not in n])
+    unclear = unclear[unclear > 0]
+    if not len(unclear):
+        return [counts]
+    power = f"Where it makes none, a gain below about {np.median(unclear):.3f} could not have been told from none."
+    return [counts, power]
 
 
 def _legend(report: Any) -> list[str]:
