@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn import model_selection
+from sklearn.base import clone
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, log_loss, mean_absolute_error, r2_score, roc_auc_score
@@ -128,6 +129,44 @@ def test_probabilities_of_an_unseen_task_are_scored_by_the_common_part():
     inside = school == 4
     expected = -log_loss(label[inside], model.predict_proba(X[inside]))
     assert TaskScorer(4, "neg_log_loss")(model, X, label) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        LowRankRegressor(alpha_common=0.1),
+        LowRankRegressor(alpha_common=0.1, alpha_own=0.3, scale_features=True),
+        LowRankRegressor(alpha_common=0.1, factor_prior="learned", feature_prior="learned"),
+        LowRankRegressor(alpha_common=0.1, loss="poisson"),
+        LowRankRegressorCV(
+            alpha=[1.0], alpha_common=[0.1], alpha_own=[0.3], n_components=1, alpha_intercept=None, cv=3
+        ),
+        LowRankClassifier(alpha_common=0.1),
+    ],
+    ids=lambda model: f"{type(model).__name__}-{len(str(model))}",
+)
+def test_moving_a_feature_changes_nothing_of_an_unseen_task(model):
+    # Its level is the mean of those of all tasks where rows are, not at zero, where no row need be.
+    X, y, school = long_table()
+    X[:, 1:] += [10.0, -5.0, 1.0]
+    y = y + 3.0 * school
+    if isinstance(model, LowRankClassifier):
+        y = (y > np.median(y) + 3.0 * (school - 2)).astype(int)
+    elif "poisson" in str(model):
+        y = np.round(np.abs(y))
+    moved, new = X + np.array([0.0, 1000.0, -50.0, 7.0]), school == 0
+    raw = []
+    for table in (X, moved):
+        fitted = clone(model).set_params(task_col=0, tol=1e-10).fit(table[~new], y[~new])
+        centre, tasks = table[~new, 1:].mean(axis=0), fitted.tasks_
+        levels = [centre @ np.ravel(fitted.coef_[t]) + np.ravel(fitted.intercept_[t])[0] for t in tasks]
+        raw.append(np.mean(levels) + (table[new, 1:] - centre) @ fitted.common_)
+        answer = fitted.decision_function(table[new]) if hasattr(fitted, "classes_") else fitted.predict(table[new])
+        np.testing.assert_allclose(answer, np.exp(raw[-1]) if "poisson" in str(model) else raw[-1], rtol=1e-6)
+        before = fitted.predict(table[new])
+        fitted.add_tasks(np.column_stack([np.full(40, 77), table[:40, 1:]]), y[:40])
+        np.testing.assert_array_equal(fitted.predict(table[new]), before)
+    np.testing.assert_allclose(raw[1], raw[0], rtol=1e-5, atol=1e-6)
 
 
 def test_without_a_common_part_unseen_tasks_are_left_out():

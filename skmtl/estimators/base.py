@@ -217,8 +217,8 @@ or (where X is one) a dict, default=None
         ----------
         X : as in `fit`
             After a fit on own rows, one X asks every task, a dict of X each task for its own rows. In the
-            long form a task that was not in fit is predicted by the common part, if there is one, and the mean
-            intercept; a model with neither a common part nor tied intercepts refuses it.
+            long form a task that was not in fit is predicted by the common part, if there is one, about the mean
+            level of the tasks at the mean of X; a model with neither a common part nor tied intercepts refuses it.
 
         Returns
         -------

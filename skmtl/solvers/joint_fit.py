@@ -113,6 +113,10 @@ def fit_jointly(
         formulation, solution = last.prepared.formulation, last.solution
         if factor_prior == "learned":
             solution = with_learned_prior(data, solution, formulation, prior_share)
+        if solution.common is not None:
+            slope = solution.coef.mean(axis=1) - solution.common
+            level = float(solution.intercept.mean() + solver.feature_means(formulation) @ slope)
+            solution = replace(solution, level=level)
         if with_spread and last.sums is not None:
             penalties = last.penalties
             centre = solver.feature_means(formulation)

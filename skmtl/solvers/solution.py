@@ -130,6 +130,8 @@ class Solution:
     spread : Spread or MergedSpread, or None where it was not asked for
         What is uncertain about the coefficients; all tasks are regressions then.
     tie : Tie, or None where intercepts are free
+    level : float
+        Where there is a common part: what it lacks, at the mean of X, of the mean over the tasks' linear predictors.
     """
 
     basis: NDArray
@@ -150,6 +152,7 @@ class Solution:
     feature_unit: NDArray | None = None
     spread: Spread | MergedSpread | None = None
     tie: Tie | None = None
+    level: float = 0.0
 
     @property
     def inside_scale(self) -> NDArray | None:
@@ -178,9 +181,9 @@ class Solution:
         return raw
 
     def common_raw(self, X: Any) -> NDArray:
-        """What the common part, if there is one, and the mean intercept say, (n_rows, 1)."""
+        """What the common part, if there is one, and the mean level of the tasks say, (n_rows, 1)."""
         slope = np.zeros(len(self.coef)) if self.common is None else self.common
-        level = self.intercept.mean() if self.tie is None else self.tie.mean - self.tie.centre @ slope
+        level = self.level if self.tie is None else self.tie.mean - self.tie.centre @ slope
         return (X @ slope + level)[:, np.newaxis]
 
 
