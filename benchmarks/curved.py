@@ -1,9 +1,10 @@
-"""Curved tasks: ``python -m benchmarks.curved [SET ...] [--splits 5] [--methods NAME ...] [--data DIR]``.
+"""Curved tasks: ``python -m benchmarks.curved [SET ...] [--splits 5] [--methods NAME ...] [--data DIR] [--labels N]``.
 
 Every method as a user would call it, on random splits of two thirds: mean over tasks of the root mean squared error
 over the deviation of the test targets (of classes: log loss), its ratio to ridge or logistic regression tuned per task
 on the same splits, with the standard error of that ratio corrected for overlapping training sets (Nadeau & Bengio
-2003, doi:10.1023/A:1024068626366), and processor seconds of a fit. CatBoost is measured where it is installed.
+2003, doi:10.1023/A:1024068626366), and processor seconds of a fit; then the ratio of the shared layer to each other
+method. CatBoost is measured where it is installed. The errors of "bent" sets, squared, are excess risks.
 """
 
 from __future__ import annotations
@@ -17,7 +18,12 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+)
 from sklearn.linear_model import LogisticRegressionCV, RidgeCV
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -120,9 +126,10 @@ REAL = {
 }
 
 
-def real(directory: str, name: str, seed: int) -> tuple[Data, Data]:
-    """A random two thirds to train on, with at most the given labels of every task, and the rest."""
-    file, n_labels = REAL[name]
+def real(directory: str, name: str, seed: int, n_labels: int | None = None) -> tuple[Data, Data]:
+    """A random two thirds to train on, with at most so many labels of every task (default: the set's), and the rest."""
+    file, own_limit = REAL[name]
+    n_labels = n_labels or own_limit
     found, rng = loaded(directory, file), np.random.default_rng(seed)
     X, task = found["X"], None
     if "task" in found:
@@ -185,6 +192,11 @@ def extra_trees(is_class, n):
     return ExtraTreesClassifier(**options) if is_class else ExtraTreesRegressor(**options)
 
 
+def boosted_trees(is_class, n):
+    options = {"min_samples_leaf": 5, "random_state": 0}
+    return HistGradientBoostingClassifier(**options) if is_class else HistGradientBoostingRegressor(**options)
+
+
 def cat_boost(is_class, n):
     from catboost import CatBoostClassifier, CatBoostRegressor
 
@@ -221,6 +233,7 @@ METHODS = {
     "shared layer": jointly(SharedLayerRegressor(), SharedLayerClassifier()),
     "network": network,
     "extra trees": each(extra_trees),
+    "boosted trees": each(boosted_trees),
     "CatBoost": each(cat_boost),
 }
 
@@ -253,16 +266,23 @@ def measured(make, methods, n_splits) -> dict[str, list[tuple[float, float]]]:
     return found
 
 
+def ratio(errors, base) -> str:
+    """Geometric mean of the ratios over splits, with its corrected standard error."""
+    logs = np.log(errors) - np.log(base)
+    spread = np.sqrt((1 / len(logs) + 0.5) * logs.var(ddof=1)) if len(logs) > 1 else np.nan
+    return f"{np.exp(logs.mean()):.3f} +- {spread:.3f}"
+
+
 def show(title: str, found: dict) -> None:
-    base = np.log([one[0] for one in found["ridge"]])
-    for name, results in found.items():
-        if not results:
-            continue
-        errors, seconds = np.array(results).T
-        ratio = np.log(errors) - base
-        spread = np.sqrt((1 / len(ratio) + 0.5) * ratio.var(ddof=1)) if len(ratio) > 1 else np.nan
-        said = f"{title:24s} {name:14s} error {errors.mean():.4f}  of ridge {np.exp(ratio.mean()):.3f} +- {spread:.3f}"
+    measured_of = {name: np.array(results).T for name, results in found.items() if results}
+    base = measured_of["ridge"][0]
+    for name, (errors, seconds) in measured_of.items():
+        said = f"{title:24s} {name:14s} error {errors.mean():.4f}  of ridge {ratio(errors, base)}"
         print(f"{said}  {np.median(seconds):7.1f} s", flush=True)
+    layer = measured_of.pop("shared layer", None)
+    for name, (errors, _) in measured_of.items():
+        if layer is not None:
+            print(f"{title:24s} shared layer of {name:14s} {ratio(layer[0], errors)}", flush=True)
 
 
 def draw(path: str) -> None:
@@ -308,6 +328,7 @@ def main(arguments=None) -> None:
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--methods", nargs="+", choices=METHODS, metavar="NAME")
     parser.add_argument("--data", metavar="DIR", help="also the real sets of this directory")
+    parser.add_argument("--labels", type=int, metavar="N", help="at most so many labels of every task of real sets")
     parser.add_argument("--plot", metavar="FILE.png", help="draw one bent task instead")
     options = parser.parse_args(arguments)
     warnings.simplefilter("ignore")
@@ -319,7 +340,7 @@ def main(arguments=None) -> None:
         methods = [name for name in methods if name != "CatBoost"]
     makers: dict[str, Any] = dict(GENERATED)
     if options.data:
-        makers |= {name: lambda seed, name=name: real(options.data, name, seed) for name in REAL}
+        makers |= {name: lambda seed, name=name: real(options.data, name, seed, options.labels) for name in REAL}
     unknown = set(options.sets) - set(makers)
     if unknown:
         parser.error(f"unknown sets {sorted(unknown)}; there are {list(makers)}")

@@ -16,6 +16,7 @@ clock, cost, goals, measure, ours, peers, problems, run, fista = (
 )
 posterior = pytest.importorskip("benchmarks.baselines.posterior_mean")
 coverage = pytest.importorskip("benchmarks.coverage")
+curved = pytest.importorskip("benchmarks.curved")
 
 SAME = [name for name, method in peers.METHODS.items() if method.minimises == "same" and name != "skmtl"]
 MAKE = problems.make
@@ -242,3 +243,14 @@ def test_coverage_counts_the_targets_that_intervals_hold(capsys):
     coverage.main(["200 x 20, 8 tasks", "--seeds", "1", "--models", "three components"])
     found = [float(cell) for cell in capsys.readouterr().out.splitlines()[1].split() if cell.startswith("0.")]
     np.testing.assert_allclose(found, [0.9, 0.95], atol=0.04)
+
+
+def test_curved_tasks_are_compared_by_ratios_of_errors(capsys):
+    found = {name: [(one, 1.0) for one in errors] for name, errors in
+             {"ridge": [1.0, 2.0], "shared layer": [0.5, 1.0], "linear": [1.0, 1.0]}.items()}  # fmt: skip
+    curved.show("bent", found)
+    said = capsys.readouterr().out
+    assert "shared layer   error 0.7500  of ridge 0.500 +- 0.000" in said
+    # The logarithms of 0.5 and 1: mean and deviation by hand, corrected for overlapping training sets.
+    spread = np.sqrt(1 / 2 + 1 / 2) * np.std([np.log(0.5), 0.0], ddof=1)
+    assert f"shared layer of linear         {np.sqrt(0.5):.3f} +- {spread:.3f}" in said
