@@ -109,6 +109,25 @@ def test_onnx_agrees(fitted, task):
         assert_allclose(answers[1], part.predict_proba(X), rtol=0, atol=1e-5)
 
 
+@needs_poisson
+def test_onnx_of_counts_agrees_or_gives_their_logarithm(fitted):
+    """As the docstring of split says: a converter that knows no exponential output takes the linear predictor."""
+    skl2onnx = pytest.importorskip("skl2onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model, X = fitted
+    part, X = model.split()["seeds"], X.to_numpy(dtype=np.float32)
+    del part.feature_names_in_
+    expected = part.predict(X)
+    try:
+        converted = skl2onnx.to_onnx(part, X[:1])
+    except KeyError:  # 'exp'
+        part.out_activation_, expected = "identity", np.log(expected)
+        converted = skl2onnx.to_onnx(part, X[:1])
+    session = onnxruntime.InferenceSession(converted.SerializeToString(), providers=["CPUExecutionProvider"])
+    (answer,) = session.run(None, {session.get_inputs()[0].name: X})
+    assert_allclose(answer.ravel(), expected, rtol=1e-5, atol=1e-5)
+
+
 def test_partial_dependence_sees_the_bend(fitted):
     model, X = fitted
     found = partial_dependence(model.split()["size"], X, ["u"], grid_resolution=9)["average"][0]

@@ -232,6 +232,8 @@ or (where X is one) a dict, default=None
         """One genuine fitted scikit-learn estimator per task, predicting what this model predicts.
 
         The average of networks is one wide network, and a linear unit two rectified ones, ``u = relu(u) - relu(-u)``.
+        They convert to ONNX. Of counts, skl2onnx 1.20 knows no exponential output: with the attribute
+        ``out_activation_`` of a part set to "identity", the ONNX model gives the logarithm of the prediction.
 
         Returns
         -------
