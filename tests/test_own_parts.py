@@ -59,6 +59,17 @@ def refuse_wide(matrix):
     return sparse.coo_matrix(matrix).toarray()
 
 
+@pytest.mark.parametrize("as_given", [np.asarray, sparse.csr_matrix])
+def test_columns_of_small_numbers_keep_their_digits_in_a_row_space(as_given):
+    """The kernel of the rows has half of the digits: beside a column of 1e6 one of 1 lost a hundredth of itself."""
+    rng = np.random.RandomState(0)
+    X, y = rng.randn(12, 40) * np.where(np.arange(40) < 3, 1e6, 1.0), rng.randint(0, 2, 12)
+    model = LowRankClassifier(alpha=np.inf, alpha_own=0.01, **TIGHT).fit(as_given(X), y)
+    raw = model.decision_function(X)
+    loss = np.mean(np.logaddexp(0, raw) - y * raw)
+    np.testing.assert_allclose(model.objective_, loss + 0.005 * np.sum(model.coef_**2), rtol=1e-9)
+
+
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "count"])
 def test_own_parts_that_are_eliminated_are_those_that_move_with_the_basis(monkeypatch, kind):
     X, y = planted(kind, 1.0)

@@ -35,6 +35,8 @@ from skmtl.tasks import TaskData
 MAX_ROW_SPACE, _MAX_SPARSE_ROW_SPACE, _SPARSE_SHARE = 5000, 2000, 32
 #: Largest entry of a kernel with a diagonal of ones that is worked on as it is: rounding leaves six digits of the ones.
 _LARGEST_KERNEL = 1e9
+#: Largest ratio of two columns' squares that the kernel of a table may hold.
+_LARGEST_RATIO = 1e8
 #: Relative size of the diagonal that keeps a Cholesky factor of collinear columns finite.
 _JITTER = 1e-13
 #: Share of a sum of squares that the mean may have: the variance then loses two of sixteen digits.
@@ -90,11 +92,18 @@ def is_wide(data: TaskData) -> bool:
     """Whether X has fewer rows than columns, and its row space is worth its price.
 
     Steps in the row space of a sparse X, which is dense, cost the square of the number of rows, those outside some
-    passes over all coefficients.
+    passes over all coefficients; and it is known by its kernel only, where columns of small numbers drown.
     """
-    if sparse.issparse(data.X):
-        return data.n_rows <= _MAX_SPARSE_ROW_SPACE and data.n_rows**2 <= _SPARSE_SHARE * data.n_features
-    return data.n_rows < data.n_features and data.n_rows <= MAX_ROW_SPACE
+    if not sparse.issparse(data.X):
+        return data.n_rows < data.n_features and data.n_rows <= MAX_ROW_SPACE
+    is_short = data.n_rows <= _MAX_SPARSE_ROW_SPACE and data.n_rows**2 <= _SPARSE_SHARE * data.n_features
+    return is_short and data.n_rows < data.n_features and _survive_squares(FeatureMatrix(data.X))
+
+
+def _survive_squares(X: FeatureMatrix) -> bool:
+    """Whether a kernel of X keeps enough digits of every column: it has half of those of X."""
+    squares = X.squared_column_norms(np.ones(X.shape[0]))
+    return bool(squares.max(initial=0.0) <= _LARGEST_RATIO * squares[squares > 0].min(initial=np.inf))
 
 
 def to_row_space(data: TaskData, row_weights: NDArray | None) -> tuple[TaskData, NDArray | SparseDirections, NDArray]:
@@ -117,9 +126,14 @@ def to_row_space(data: TaskData, row_weights: NDArray | None) -> tuple[TaskData,
     centre = np.zeros(data.n_features) if row_weights is None else column_means(data.X, row_weights)
     X = FeatureMatrix(data.X, centre)
     rows = None if X.is_sparse else data.X - centre
-    kernel = X.row_kernel() if rows is None else rows @ rows.T
     with one_blas_thread():
-        squares, vectors = np.linalg.eigh(kernel)
+        if rows is None or _survive_squares(FeatureMatrix(rows)):
+            squares, vectors = np.linalg.eigh(X.row_kernel() if rows is None else rows @ rows.T)
+        else:
+            vectors, values, right = np.linalg.svd(rows, full_matrices=False)
+            kept = values > len(values) * np.finfo(float).eps * max(values[0], 1e-300)
+            kept[0] = True
+            return replace(data, X=vectors[:, kept] * values[kept]), right[kept].T, centre
     kept = squares > len(squares) * np.finfo(float).eps * max(squares[-1], 1e-300)
     # At least one column, so that a table of constants still has a shape.
     kept[-1] = True
