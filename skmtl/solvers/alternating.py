@@ -174,7 +174,10 @@ def solve_prepared(
 
 @dataclass(frozen=True)
 class _Begun:
-    """A fit before its first step; the gradient at the null model, as large as all coefficients, is gone."""
+    """A fit before its first step; the gradient at the null model, as large as all coefficients, is gone.
+
+    Its shared strength was `raised_by` so much, to what rounding allows.
+    """
 
     formulation: Formulation
     null: Point
@@ -183,6 +186,7 @@ class _Begun:
     convex: Descent | None
     settings: Settings
     n_columns: int
+    raised_by: float
 
 
 def _begin(
@@ -227,7 +231,9 @@ def _begin(
         if not convex.converged:
             starts = [partial(_with_scores, problem, convex.point)]
     n_columns = n_components if n_components is not None else limit
-    return _Begun(formulation, null, prepared.preconditioner if starts else None, starts, convex, settings, n_columns)
+    raised_by = problem.penalties.shared - alpha if np.isfinite(alpha) else 0.0
+    preconditioner = prepared.preconditioner if starts else None
+    return _Begun(formulation, null, preconditioner, starts, convex, settings, n_columns, raised_by)
 
 
 def _proximal(
@@ -257,7 +263,7 @@ def _run(begun: _Begun, n_jobs: int | None, report: Report | None) -> Solution:
     n_workers = max(min(effective_n_jobs(n_jobs), len(starts)), 1)
     if begun.preconditioner is None:
         assert begun.convex is not None
-        return _finish(begun.formulation, begun.convex, begun.n_columns)
+        return _finish(begun, begun.convex)
     given = problem, begun.preconditioner, begun.null
     path = [] if begun.convex is None else begun.convex.path
     with one_blas_thread(has_narrow_steps(problem) or n_workers > 1):
@@ -268,7 +274,7 @@ def _run(begun: _Begun, n_jobs: int | None, report: Report | None) -> Solution:
                 delayed(descend)(*given, one, settings, silent, []) for one in starts
             )
             best = min(descents, key=lambda descent: descent.point.value)
-        return _finish(begun.formulation, best, begun.n_columns)
+        return _finish(begun, best)
 
 
 def _bases(
@@ -301,11 +307,22 @@ def _with_scores(problem: Problem, point: Point) -> Point:
     return replace(point, scores=problem.X.times(point.basis))
 
 
-def _finish(formulation: Formulation, descent: Descent, n_columns: int) -> Solution:
-    """The solution in the user's features, units and order."""
-    point = descent.point
-    solution = restore(formulation, point, n_columns)
+def _finish(begun: _Begun, descent: Descent) -> Solution:
+    """The solution in the user's features, units and order.
+
+    A strength that was raised is taken back in the objective; the optimum without it is lower by about as much.
+    """
+    point, formulation = descent.point, begun.formulation
+    solution = restore(formulation, point, begun.n_columns)
     convergence = Convergence(
         descent.converged, descent.reason, max(len(descent.path) - 1, 0), formulation.problem.X.n_passes
     )
-    return replace(solution, dual_gap=descent.gap, objective_path=np.array(descent.path), convergence=convergence)
+    free = point.basis[:, : point.n_free], point.factors[:, : point.n_free]
+    excess = 0.5 * begun.raised_by * sum(float(np.sum(part**2)) for part in free) if begun.raised_by else 0.0
+    return replace(
+        solution,
+        objective=solution.objective - excess,
+        dual_gap=descent.gap + excess,
+        objective_path=np.array(descent.path),
+        convergence=convergence,
+    )
