@@ -146,7 +146,7 @@ def test_the_long_form_is_split_inside_every_task():
 def test_the_long_form_at_the_end_of_a_pipeline_is_split_inside_every_task():
     frame = pytest.importorskip("pandas").DataFrame(X, columns=list("uvwxy"))
     frame["school"] = np.repeat(["a", "b", "c"], N_ROWS // 3)
-    model = LowRankRegressor(n_components=1, task_col="school", tol=1e-5)
+    model = LowRankRegressor(n_components=1, alpha=0.1, task_col="school", tol=1e-5)
     scale = ColumnTransformer([("scale", StandardScaler(), list("uvwxy"))], remainder="passthrough")
     pipeline = make_pipeline(scale.set_output(transform="pandas"), model)
     pipeline[0].set_params(verbose_feature_names_out=False)

@@ -185,9 +185,9 @@ def test_events_of_one_in_two_hundred_are_not_predicted_at_their_share_without_a
     Y = (X @ rng.normal(size=(5, 3)) + rng.normal(size=(2000, 3)) > 7.0).astype(int)
     assert 0 < Y.mean() < 0.01
     with pytest.warns(UserWarning, match="rare classes"):
-        model = LowRankClassifier().fit(X, Y)
+        model = LowRankClassifier(alpha=0.1).fit(X, Y)
     assert model.rank_ == 0
-    assert LowRankClassifier(alpha=0.005).fit(X, Y).rank_ > 0
+    assert LowRankClassifier().fit(X, Y).rank_ > 0
 
 
 def test_nothing_is_said_where_no_strength_would_learn_or_the_part_is_left_out():
