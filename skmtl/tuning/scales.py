@@ -19,6 +19,8 @@ from skmtl.tuning.folds import FitOptions
 _MAX_SCALED = 200
 #: A gradient is rounding below this share of what the largest target and a typical column could give.
 _ROUNDING = 1e-14
+#: Standard errors above chance from which on the deviations of tasks are held to differ.
+_SURE = 3.0
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,8 @@ def moderated_scales(data: TaskData) -> NDArray:
 
     Of three rows a deviation is off by a factor of two, and held-out errors divided by it say more of that factor than
     of any model. As far as the tasks' log variances differ by no more than such rows make them (DerSimonian & Laird
-    1986, doi:10.1016/0197-2456(86)90046-2), they are taken for one (Smyth 2004, doi:10.2202/1544-6115.1027); tasks of
-    different units keep their own.
+    1986, doi:10.1016/0197-2456(86)90046-2; less three standard errors), they are taken for one (Smyth 2004,
+    doi:10.2202/1544-6115.1027); tasks of different units keep their own.
     """
     data, n_tasks = as_single_targets(data), len(data.tasks)
     t = np.asarray(data.task_of_row)
@@ -135,6 +137,8 @@ def moderated_scales(data: TaskData) -> NDArray:
     precision = 1.0 / errors
     centre = float(precision @ logs / precision.sum())
     excess = precision @ (logs - centre) ** 2 - (known.sum() - 1)
+    # By chance alone it varies about zero; what that leaves would weigh tasks whose few targets happen to agree.
+    excess -= _SURE * np.sqrt(np.sum(2.0 + polygamma(3, half) / errors**2))
     between = max(excess / max(precision.sum() - precision @ precision / precision.sum(), 1e-300), 0.0)
     result = np.full(n_tasks, centre)
     result[known] += between / (between + errors) * (logs - centre)
