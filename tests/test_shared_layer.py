@@ -11,6 +11,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GroupKFold, KFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skmtl import (
     LowRankClassifierCV,
@@ -21,6 +23,8 @@ from skmtl import (
     TaskTargets,
     stack_tasks,
 )
+from skmtl.transfer.counterparts import compared
+from skmtl.transfer.task_table import read_tasks
 
 #: Networks of a moment, where what is chosen is not what a test is about.
 SMALL = {"n_hidden": 6, "n_linear": 2, "alpha": 0.03, "cv": 3}
@@ -414,3 +418,15 @@ def test_residual_scales_give_a_noisy_task_less_say():
     scales = model.target_scale_
     assert scales[2] == pytest.approx(3.0, rel=0.3)
     assert max(scales[0], scales[1]) < 0.3
+
+
+@pytest.mark.parametrize("inside", [lambda model: model, lambda model: make_pipeline(StandardScaler(), model)])
+def test_independent_networks_of_a_report_choose_the_strength_that_the_joint_one_was_given(inside):
+    X, Y = bent(n=30)
+    model = SharedLayerRegressor(n_hidden=4, alpha=0.3, alpha_common=0.1, scale_targets=None)
+    found = compared(inside(model), read_tasks(X, Y, model._rules()))
+    for name in ("independent", "pooled"):
+        opponent = found[name].estimator
+        last = opponent[-1] if isinstance(opponent, Pipeline) else opponent
+        assert (last.alpha, last.alpha_common, last.n_hidden, last.scale_targets) == ("auto", "auto", 4, None)
+    assert (model.alpha, model.alpha_common) == (0.3, 0.1)

@@ -20,6 +20,7 @@ from skmtl.estimators import (
     LowRankRegressorCV,
 )
 from skmtl.estimators.base import JointModel
+from skmtl.estimators.shared_layer import SharedLayerModel
 from skmtl.inputs import TargetRules
 from skmtl.single_task import estimator_for
 from skmtl.tasks import Task
@@ -88,6 +89,9 @@ def opponents(estimator: Any, table: TaskTable) -> dict[str, Opponent]:
             of_one = found["independent"].estimator
             found["pooled"] = Opponent(_with_last(estimator, _pooled(inside)), "jointly", of_one)
         return found
+    if isinstance(inside, SharedLayerModel) and inside.alpha != "auto":
+        # What many tasks pay for a unit together is too much for one of them.
+        estimator = _with_last(estimator, clone(inside).set_params(alpha="auto", alpha_common="auto"))
     found["independent"] = Opponent(estimator, "alone")
     if _of_one_meaning(table) and table.form != "long":
         found["pooled"] = Opponent(estimator, "pooled")
