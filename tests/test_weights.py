@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
+from skmtl import LowRankClassifier, LowRankRegressor
 from skmtl.inputs import TargetRules, as_task_data
 from skmtl.inputs.weights import class_weights, task_weights
 from skmtl.targets import TaskTargets
@@ -113,3 +114,30 @@ def test_no_weights_cost_nothing():
     assert data.task_weights is None
     assert class_weights(None, data.tasks, data.y, None, None) is None
     assert task_weights(None, data.tasks, data.y, None, None) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "weight", "said"),
+    [
+        ({}, 1e-310, r"sample_weight must be zero or lie between 1e-50 and 1e\+50.* got 1e-310 in row 3"),
+        ({}, 1e300, r"sample_weight must be zero or lie between 1e-50 and 1e\+50.* got 1e\+300 in row 3"),
+        ({"task_weight": {"t": 1e300}}, 1.0, r"task_weight\['t'\] must lie between 1e-50 and 1e\+50, got 1e\+300"),
+        ({"class_weight": {1: 1e300}}, 1.0, r"class_weight of task 't' must hold numbers between 1e-50 and 1e\+50"),
+        ({"alpha": 1e300}, 1.0, r"'alpha' of LowRankClassifier must be at most 1e\+100, or infinity.* got 1e\+300"),
+        ({"alpha_own": 1e300}, 1.0, r"'alpha_own' of LowRankClassifier must be at most 1e\+100.* got 1e\+300"),
+    ],
+)
+def test_numbers_whose_squares_overflow_are_refused_by_name(options, weight, said):
+    X, y = features(6), {"t": np.array([0, 1, 1, 0, 1, 0])}
+    with pytest.raises(ValueError, match=said):
+        LowRankClassifier(**options).fit(X, y, sample_weight=np.where(np.arange(6) == 3, weight, 1.0))
+
+
+@pytest.mark.parametrize("model", [LowRankRegressor(), LowRankClassifier(), LowRankRegressor(loss="poisson")])
+def test_the_largest_weights_and_strengths_that_are_allowed_make_a_model(model):
+    X, y = features(6), {"t": np.array([0, 1, 1, 0, 1, 0]), "u": np.array([1, 1, 0, 0, 1, 0])}
+    weight = np.where(np.arange(6) < 3, 1e50, 1e-50)
+    options = {"alpha": 1e100, "alpha_own": 1e100, "task_weight": {"t": 1e50, "u": 1e-50}}
+    model = clone(model).set_params(**options).fit(X, y, sample_weight=weight)
+    assert np.isfinite(model.objective_)
+    assert all(np.isfinite(model.coef_[name]).all() and np.isfinite(model.intercept_[name]).all() for name in y)

@@ -59,6 +59,8 @@ _RULES: dict[str, _Rule] = {
     "verbose": (lambda v: _is_bool(v) or _is_integer(v, 0), "an integer >= 0, or a bool"),
 }
 
+#: Strengths, and the largest that is allowed where they are finite.
+_STRENGTHS, _MOST = ("alpha", "alpha_common", "alpha_own", "alpha_intercept"), 1e100
 
 #: Parameters that a cross-validated estimator chooses, unless they are given.
 TUNED = ("n_components", "alpha", "alpha_common", "alpha_own", "alpha_intercept", "factor_prior", "feature_prior")
@@ -81,6 +83,7 @@ def check_tuned_parameters(estimator: Any) -> None:
                     f"The parameter {parameter!r} of {name} must be 'auto', or {allowed}, or a list of such; "
                     f"got {value!r}."
                 )
+            _refuse_overflow(parameter, one, f"The parameter {parameter!r} of {name}")
     check_parameters(estimator, but=TUNED)
 
 
@@ -107,6 +110,7 @@ def check_shared_layer_parameters(estimator: Any) -> None:
         value = getattr(estimator, parameter)
         if not is_allowed(value):
             raise ValueError(f"The parameter {parameter!r} of {name} must be {allowed}; got {value!r}.")
+        _refuse_overflow(parameter, value, f"The parameter {parameter!r} of {name}")
     check_parameters(estimator, but=tuple(_LAYER_RULES))
 
 
@@ -125,15 +129,23 @@ def check_parameters(estimator: Any, but: tuple[str, ...] = ()) -> None:
         if name not in _RULES or name in but:
             continue
         called = f"The parameter {name!r} of {type(estimator).__name__}"
-        _check(value, _PLAIN_RULES.get(name, _RULES[name]), called)
+        _check(name, value, _PLAIN_RULES.get(name, _RULES[name]), called)
 
 
 def check_parameter(name: str, value: Any) -> None:
     """ValueError if `value` is not allowed for a parameter of this name."""
-    _check(value, _RULES[name], name)
+    _check(name, value, _RULES[name], name)
 
 
-def _check(value: Any, rule: _Rule, called: str) -> None:
+def _check(name: str, value: Any, rule: _Rule, called: str) -> None:
     is_allowed, allowed = rule
     if not is_allowed(value):
         raise ValueError(f"{called} must be {allowed}; got {value!r}.")
+    _refuse_overflow(name, value, called)
+
+
+def _refuse_overflow(name: str, value: Any, called: str) -> None:
+    """ValueError for a finite strength so large that squares of it would overflow."""
+    if name in _STRENGTHS and _is_number(value) and _MOST < value < np.inf:
+        or_infinity = ", or infinity" if name == "alpha" else ""
+        raise ValueError(f"{called} must be at most {_MOST:g}{or_infinity}: squares of it overflow; got {value!r}.")

@@ -13,6 +13,9 @@ from skmtl.inputs.observed import Observed
 from skmtl.targets import TaskTargets, column_names, is_named, listed
 from skmtl.tasks import Task
 
+#: Weights above zero: squares of products of two of them are numbers.
+_LEAST, _MOST = 1e-50, 1e50
+
 
 def shared_weights(sample_weight: Any, names: tuple[Hashable, ...], n_rows: int) -> NDArray | None:
     """Weights for one X: per row (n_rows,), or per row and task (n_rows, n_tasks).
@@ -160,6 +163,8 @@ def task_weights(
                 raise ValueError(f"task_weight names the unknown task {name!r}; the tasks are {listed(names)}.")
             if not isinstance(weight, Real) or not 0 < float(weight) < np.inf:
                 raise ValueError(f"task_weight[{name!r}] must be a finite number > 0, got {weight!r}.")
+            if not _LEAST <= float(weight) <= _MOST:
+                raise ValueError(f"task_weight[{name!r}] must lie between {_LEAST:g} and {_MOST:g}, got {weight!r}.")
         return np.array([float(task_weight.get(name, 1.0)) for name in names])
     if not isinstance(task_weight, str) or task_weight != "balanced":
         raise ValueError(
@@ -191,6 +196,13 @@ def _refuse_bad_weights(weights: NDArray, whose: str = "", nan_allowed: bool = F
     if bad.any():
         row = int(np.argmax(bad))
         raise ValueError(f"sample_weight{whose} must be finite numbers >= 0, got {weights[row]:.6g} in row {row}.")
+    beyond = (weights > _MOST) | ((weights > 0) & (weights < _LEAST))
+    if beyond.any():
+        row = int(np.argmax(beyond))
+        raise ValueError(
+            f"sample_weight{whose} must be zero or lie between {_LEAST:g} and {_MOST:g}, since products of others "
+            f"overflow, got {weights[row]:.6g} in row {row}; a factor on all weights changes nothing."
+        )
 
 
 def _require_observations(observed: Observed, otherwise: str) -> None:
@@ -261,5 +273,10 @@ def _weight_of_class(wanted: Any, task: Task, codes: NDArray, weights: NDArray) 
         raise ValueError(
             f"class_weight of task {task.name!r} must hold finite numbers > 0, got {dict(wanted)!r}; to leave a class "
             "out, leave out its rows."
+        )
+    if result.max() > _MOST or result.min() < _LEAST:
+        raise ValueError(
+            f"class_weight of task {task.name!r} must hold numbers between {_LEAST:g} and {_MOST:g}, "
+            f"got {dict(wanted)!r}."
         )
     return result
