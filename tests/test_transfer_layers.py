@@ -23,6 +23,8 @@ from skmtl.scoring import score_task
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 FEW_STEPS = {"n_hidden": 8, "n_linear": 2, "alpha": 0.01, "cv": 2, "max_iter": 10}
+#: What an opponent is: its strength is chosen for it.
+TUNED_ANEW = FEW_STEPS | {"alpha": "auto"}
 KINDS = {"price": "regression", "sold": "binary", "type": "multiclass"}
 
 
@@ -54,7 +56,7 @@ def test_independent_is_the_same_kind_of_network_for_each_task(mixed, kinds):
     assert [one.kind for one in report.tasks] == list(KINDS.values())
     assert list(report.estimators) == ["joint", "independent"]
     for one in report.tasks:
-        network = SharedLayerMultiTask(**FEW_STEPS, kinds={one.task: KINDS[one.task]})
+        network = SharedLayerMultiTask(**TUNED_ANEW, kinds={one.task: KINDS[one.task]})
         assert one.independent == pytest.approx(alone_by_hand(network, X, y, one.task))
 
 
@@ -74,7 +76,7 @@ def test_pooled_is_one_network_on_the_rows_of_all_tasks(own):
     predicted = np.empty_like(truth)
     folds = TaskKFold(2, shuffle=True, random_state=0).split(*stack_tasks(X, labels))
     for train, test in folds:
-        network = SharedLayerMultiTask(**FEW_STEPS).fit(stacked[train], {"all": truth[train]})
+        network = SharedLayerMultiTask(**TUNED_ANEW).fit(stacked[train], {"all": truth[train]})
         predicted[test] = network.predict(stacked[test])["all"]
     by_hand = (predicted == truth).reshape(3, 20).mean(axis=1)
     np.testing.assert_allclose([one.pooled for one in report.tasks], by_hand)
