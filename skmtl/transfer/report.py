@@ -92,7 +92,7 @@ def transfer_report(
     and leave a task that it sets apart no difference to show. What the report finds to be hurt is what the guard is
     there for. For any other estimator they are clones, fitted on each task alone, and on the rows of all
     tasks as if they were one (not in the long form): of `SharedLayer*` one network per task and one for all rows, what
-    is "auto" chosen anew for each.
+    is "auto", and a strength that is a number, chosen anew for each.
 
     The verdict rests on losses of the same rows under both models: squared error of numbers and of class
     probabilities, each as a share of the squared error of the mean. Their mean difference, the gain in R² or in
