@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import multivariate_normal
+from sklearn.metrics import d2_tweedie_score
 
 from skmtl import LowRankClassifierCV, LowRankRegressor, LowRankRegressorCV, stack_tasks
 from skmtl.datasets import make_multitask
 from skmtl.estimators import cross_validated
 from skmtl.tuning import marginal_likelihood
-from skmtl.tuning.guard import posterior_means
+from skmtl.tuning.guard import harmed_tasks, posterior_means
 
 FEW = {"n_components": 3, "alpha": [1.0, 0.5, 0.25], "alpha_common": None, "alpha_own": None, "factor_prior": "ridge"}
 
@@ -141,11 +142,12 @@ def test_rounds_by_held_out_losses_name_the_tasks_that_were_found(monkeypatch):
     X, y = make_multitask(60, 5, 6, n_components=1, kinds="binary", random_state=0)
     calls = []
 
-    def first_of_those_left(evaluation, joint, alone):
+    def all_lose(evaluation, joint, alone):
         calls.append([task.name for task in evaluation.data.tasks])
-        return np.array([0])
+        return (*np.ones((2, len(calls[-1]))), -np.ones(len(calls[-1])))[::-1]
 
-    monkeypatch.setattr(cross_validated, "harmed_tasks", first_of_those_left)
+    monkeypatch.setattr(cross_validated, "held_out_gains", all_lose)
+    monkeypatch.setattr(cross_validated, "harmed_tasks", lambda *_: np.array([0]))
     options = {"n_components": 1, "alpha": [0.1, np.inf], "alpha_common": None, "alpha_own": [None, 0.5]}
     # The joint model has to be chosen here.
     model = LowRankClassifierCV(**options, factor_prior="ridge", cv=3).fit(X, y)
@@ -176,6 +178,43 @@ def test_shrunken_gains_have_no_unit_and_lie_between_the_estimates():
     assert estimates.min() <= found.min()
     assert found.max() <= estimates.max()
     assert_allclose(posterior_means(np.array([1.0, 2.0]), np.array([1e-3, 1e-3])), [1.0, 2.0], atol=1e-2)
+
+
+def test_a_task_whose_own_rows_speak_for_the_joint_model_is_not_set_apart():
+    # Twenty stores that lose a little, and one of four weeks that gains a hundredfold: it is not like the others.
+    gains, rows = np.append(np.full(20, -0.03), 140.0), np.append(np.full(20, 130), 4)
+    variances = np.append(np.full(20, 0.05), 4e4)
+    everyone = np.ones(21, dtype=bool)
+    assert harmed_tasks(rows, gains, variances, everyone).tolist() == list(range(20))
+    # Nor one that the model of all tasks served, and that only loses since others left.
+    assert harmed_tasks(rows, gains, variances, np.arange(21) > 4).tolist() == list(range(5, 20))
+
+
+def stores(seed, n_stores=20, n_features=3, n_weeks=4):
+    """Weekly counts of stores with two to three years, and of one with a few weeks; 200 further weeks of each."""
+    rng = np.random.default_rng(seed)
+    common = 0.3 * rng.normal(size=n_features)
+    parts = {}
+    for store in range(n_stores + 1):
+        n = int(rng.integers(100, 160)) if store < n_stores else n_weeks
+        coef, level = common + 0.3 * rng.normal(size=n_features), rng.normal(5, 0.7)
+        for part, m in (("seen", n), ("new", 200)):
+            X = rng.normal(size=(m, n_features))
+            parts[part, store] = X, rng.poisson(np.exp(np.clip(level + X @ coef, -9, 9))).astype(float)
+    return [{store: parts[part, store][k] for store in range(n_stores + 1)} for part in ("seen", "new") for k in (0, 1)]
+
+
+@pytest.mark.slow
+def test_a_store_of_a_few_weeks_keeps_what_the_others_teach_it():
+    X, y, X_new, y_new = stores(0)
+    d2 = {}
+    for guard in (True, False):
+        model = LowRankRegressorCV(loss="poisson", guard=guard, cv=3).fit(X, y)
+        d2[guard] = {t: d2_tweedie_score(y_new[t], model.predict(X_new)[t], power=1) for t in X}
+        assert len(model.guarded_) <= 6
+        assert 20 not in model.guarded_
+    assert d2[True][20] > max(0.8, d2[False][20] - 0.1)
+    assert np.mean(list(d2[True].values())) > np.mean(list(d2[False].values())) - 0.01
 
 
 @pytest.mark.parametrize("n_guarded", [3, 4])

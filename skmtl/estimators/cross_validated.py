@@ -38,6 +38,7 @@ from skmtl.tuning import (
     cv_results,
     harmed_tasks,
     has_evidence,
+    held_out_gains,
     make_folds,
     moderated_scales,
     natural_scales,
@@ -288,9 +289,13 @@ or (where X is one) a dict, default=None
         scales: NDArray,
         options: FitOptions,
     ) -> NDArray:
-        """By held-out losses, compared anew without those found until no more are."""
+        """By held-out losses, compared anew without those found until no more are.
+
+        A task that the model of all tasks serves is not set apart for what it loses when others leave.
+        """
         whole, guarded = evaluation.data, np.empty(0, dtype=np.intp)
         judged = ~np.isnan(evaluation.outcomes[chosen].task_scores).all(axis=0)
+        loses: NDArray | None = None
         for _ in range(_MAX_GUARD_ROUNDS):
             others = np.setdiff1d(np.arange(len(whole.tasks)), guarded)
             if len(guarded):
@@ -298,7 +303,9 @@ or (where X is one) a dict, default=None
                 folds = make_folds(data, data_splits(splits, data)[1], scales[others], options)
                 evaluation = Evaluation(data, folds, n_jobs=self.n_jobs)
             both = (_of_some(one, evaluation.data, whole) for one in (chosen, alone))
-            harmed = others[harmed_tasks(evaluation, *both)]
+            n_rows, gains, variances = held_out_gains(evaluation, *both)
+            loses = gains < 0 if loses is None else loses
+            harmed = others[harmed_tasks(n_rows, gains, variances, loses[others])]
             guarded = np.union1d(guarded, harmed)
             judged[guarded] = False
             if not len(harmed) or not judged.any():

@@ -3,7 +3,7 @@
 from skmtl.tuning.candidates import Candidate, Space, as_values
 from skmtl.tuning.evaluation import Evaluation, Outcome, Scorer
 from skmtl.tuning.folds import FitOptions, make_folds
-from skmtl.tuning.guard import harmed_tasks
+from skmtl.tuning.guard import harmed_tasks, held_out_gains
 from skmtl.tuning.marginal_likelihood import has_evidence, outsiders
 from skmtl.tuning.prior_share import prior_share
 from skmtl.tuning.results import choose, cv_results
@@ -24,6 +24,7 @@ __all__ = [
     "cv_results",
     "harmed_tasks",
     "has_evidence",
+    "held_out_gains",
     "make_folds",
     "moderated_scales",
     "natural_scales",

@@ -19,13 +19,21 @@ _MAX_ROUNDS = 300
 _INFLATION = 1.45
 
 
-def harmed_tasks(evaluation: Evaluation, joint: Candidate, alone: Candidate) -> NDArray:
-    """Positions of the tasks whose held-out loss is expected to be higher under `joint` than under `alone`.
+def harmed_tasks(n_rows: NDArray, gain: NDArray, variance: NDArray, loses: NDArray) -> NDArray:
+    """Positions of the tasks whose held-out loss is expected to be higher jointly than alone.
 
-    The losses are compared row by row. What one task says is weak, so that the tasks inform each other: the
-    distribution of their true differences, of any shape, is estimated from all of them [1]_, and a task is harmed
-    where the mean of its posterior is on the wrong side. (A transfer report asks whether a difference is beyond
-    doubt; here one of two models must be taken, and both mistakes cost what the difference is.)
+    What one task says is weak, so that the tasks inform each other: the distribution of their true differences, of any
+    shape, is estimated from all of them [1]_, and a task is harmed where the mean of its posterior is on the wrong
+    side, unless its own rows say the contrary: a task of few rows with an enormous gain is not like the others. (A
+    transfer report asks whether a difference is beyond doubt; here one of two models must be taken, and both mistakes
+    cost what the difference is.)
+
+    Parameters
+    ----------
+    n_rows, gain, variance : ndarray of shape (n_tasks,)
+        What `held_out_gains` gives.
+    loses : bool ndarray of shape (n_tasks,)
+        Tasks that may be harmed: those that lose in the model of all tasks.
 
     References
     ----------
@@ -33,14 +41,14 @@ def harmed_tasks(evaluation: Evaluation, joint: Candidate, alone: Candidate) -> 
            empirical Bayes rules. Journal of the American Statistical Association, 109(506), 674-685.
            :doi:`10.1080/01621459.2013.869224`
     """
-    n_rows, gain, variance = _gains(evaluation, joint, alone)
     known = np.flatnonzero(n_rows > 1)
     if len(known) < 2:
         return np.empty(0, dtype=np.intp)
-    n_rows, gain, variance = n_rows[known], gain[known], variance[known]
+    n_rows, gain, variance, loses = n_rows[known], gain[known], variance[known], loses[known]
     # A task whose few rows happen to agree is not certain.
     error = np.sqrt(0.5 * _INFLATION * (variance + np.median(variance)) / n_rows)
-    return known[posterior_means(gain, error) < 0] if error.min() > 0 else known[gain < 0]
+    worse = posterior_means(gain, error) < 0 if error.min() > 0 else gain < 0
+    return known[worse & (gain < 0) & loses]
 
 
 def posterior_means(estimates: NDArray, errors: NDArray) -> NDArray:
@@ -68,7 +76,7 @@ def posterior_means(estimates: NDArray, errors: NDArray) -> NDArray:
     return posterior @ points
 
 
-def _gains(evaluation: Evaluation, joint: Candidate, alone: Candidate) -> tuple[NDArray, NDArray, NDArray]:
+def held_out_gains(evaluation: Evaluation, joint: Candidate, alone: Candidate) -> tuple[NDArray, NDArray, NDArray]:
     """Held-out rows of every task, and mean and variance of their losses under `alone` minus under `joint`."""
 
     def on_fold(fold: Fold) -> tuple[NDArray, NDArray]:
