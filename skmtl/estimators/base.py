@@ -313,7 +313,7 @@ ndarray
         return mean_score(self.score_tasks(X, y, sample_weight).values())
 
     def transform(self, X: Any) -> NDArray:
-        """The learned representation ``X @ basis_``.
+        """The learned representation: ``X @ basis_``, or the output of a hidden layer.
 
         Parameters
         ----------
@@ -321,7 +321,7 @@ ndarray
 
         Returns
         -------
-        Z : ndarray of shape (n_samples, n_components)
+        Z : ndarray of shape (n_samples, n_components), or (n_samples, n_units_)
         """
         check_is_fitted(self)
         if is_dict_of_tables(X):
