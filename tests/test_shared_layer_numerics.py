@@ -191,6 +191,16 @@ def test_tasks_of_own_rows_that_some_folds_cannot_judge(kind):
     assert list(model.predict(tables)) == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("n_hidden", [2, 0])
+def test_folds_whose_test_rows_weigh_nothing_are_none(n_hidden):
+    X, weight = table(), np.ones(N)
+    weight[:12] = 0.0
+    cv = [(np.flatnonzero(np.arange(N) // 6 != k), np.arange(6 * k, 6 * k + 6)) for k in range(6)]
+    model = fitted(SharedLayerRegressor(**SMALL | {"n_hidden": n_hidden, "cv": cv}), X, numbers(X)[:, 0], weight)
+    assert model.n_splits_ == 4
+    assert n_hidden == 0 or model.n_units_ == 4 * (2 + 1)
+
+
 def test_a_class_that_a_training_part_lacks():
     X, Y = table(), classes(table())
     Y[:, 2] = np.arange(N) < 12

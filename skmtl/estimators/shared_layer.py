@@ -97,13 +97,14 @@ or (where X is one) a dict, default=None
 
     def _solve(self, data: TaskData, given: Given, report: Any) -> tuple[Any, dict[str, Any]]:
         splits = user_splits(self, given, data)
-        kept, pairs = data_splits(splits, data)
+        _, pairs = data_splits(splits, data)
         progress = SearchProgress(self)
-        found: dict[str, Any] = {"linear_model_": None, "n_splits_": len(kept)}
+        found: dict[str, Any] = {"linear_model_": None}
         evaluation = None
         if self._tries("layer"):
             evaluation = self._search(data, pairs, progress)
             found["cv_results_"] = network_results(list(evaluation.outcomes.values()), evaluation.options)
+            found["n_splits_"] = len(evaluation.folds)
         if self._tries("linear"):
             linear, groups = self._linear(splits), _labels(given.groups, data)
 
@@ -114,7 +115,8 @@ or (where X is one) a dict, default=None
             if solution is not None:
                 progress.stage("the linear model answers")
                 linear._learn(attributes | given.features | linear._attributes(solution, data.tasks, given.form))
-                return solution, {"cv_results_": linear.cv_results_, **found, "linear_model_": linear}
+                of_linear = {"cv_results_": linear.cv_results_, "n_splits_": linear.n_splits_}
+                return solution, of_linear | found | {"linear_model_": linear}
         assert evaluation is not None
         progress.stage("the networks answer")
         best = evaluation.best()
