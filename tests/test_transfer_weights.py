@@ -82,7 +82,10 @@ def repeated(form):
     return (model, X, Y, folds_of(fold), table), (model, X[many], stacked, folds_of(fold[many]), None)
 
 
-@pytest.mark.parametrize("form", ["rows", "named", "array", "own", "long"])
+FORMS = ["rows", "own", *(pytest.param(form, marks=pytest.mark.slow) for form in ("named", "array", "long"))]
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_whole_weights_are_rows_given_so_often(form):
     one, other = (
         transfer_report(model, X, y, cv=folds, sample_weight=weights).to_frame()
