@@ -311,8 +311,8 @@ def test_no_penalty_at_all_is_a_strength_like_others(alpha):
 
 
 def test_the_guard_stops_where_no_fold_can_judge_the_tasks_that_are_left():
-    X, y = make_multitask(90, 4, 3, n_components=1, n_outliers=3, random_state=0)
-    rare = np.full(90, None, dtype=object)
+    X, y = make_multitask(150, 4, 3, n_components=1, n_outliers=3, signal=2.0, random_state=3)
+    rare = np.full(150, None, dtype=object)
     rare[[3, 5]] = "a", "b"
     with pytest.warns(UserWarning, match="3 of 4 tasks, more than half, are set apart by the guard"):
         model = LowRankMultiTaskCV(cv=3).fit(X, {**y, "rare": rare})
