@@ -103,7 +103,6 @@ def test_own_parts_alone_are_one_logistic_regression_per_task():
         np.testing.assert_allclose(model.coef_[f"t{t}"], expected.coef_, atol=1e-5)
 
 
-@pytest.mark.slow
 def test_few_labels_per_task_planted_rank_five():
     """100 tasks, 97 % of Y missing: a rank limit beats both independent models and the trace norm alone."""
     rng = np.random.RandomState(0)
