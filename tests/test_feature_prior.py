@@ -214,3 +214,10 @@ def test_too_many_features_are_refused_before_any_work():
     X, y = np.eye(8, 1001), {"a": np.arange(8.0), "b": np.arange(8.0) ** 2}
     with pytest.raises(ValueError, match=r"feature_prior='learned' is for at most 1000 features, got 1001"):
         LowRankRegressor(feature_prior="learned").fit(X, y)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_where_one_row_has_all_the_weight_nothing_is_learned_and_nothing_is_divided_by_zero():
+    X, y, weight = np.array([[0.01, 1000.0], [-0.02, 500.0]]), np.array([1.0, 3.0]), np.array([1e-12, 1.0])
+    model = LowRankRegressor(loss="poisson", alpha=1e-4, feature_prior="learned", factor_prior="learned")
+    assert np.isfinite(model.fit(X, y, sample_weight=weight).predict(X)).all()

@@ -94,6 +94,8 @@ def _spreads(grams: NDArray, cross: NDArray, counts: NDArray) -> NDArray:
         left = np.maximum(counts - 1.0 - determined.sum(axis=1), 0.1 * counts)
         noise = max(float(residual.sum() / left.sum()), 1e-6)
         sizes, freedom = np.sum(coef**2, axis=0), determined.sum(axis=0) * (n_outputs / len(grams))
+        if freedom.sum() <= 0.0:  # one row has all the weight: the data say nothing of any coefficient
+            break
         new = (sizes + _BELIEF * sizes.sum() / freedom.sum()) / (freedom + _BELIEF)
         new = np.maximum(new, _LEAST_SPREAD * new.max())
         change, spread = float(np.abs(np.log(new / spread)).max()), new
