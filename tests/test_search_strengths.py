@@ -146,6 +146,8 @@ def test_tasks_set_apart_leave_the_others_as_strongly_shrunk(task_weight, monkey
         assert_allclose(found.coef_[task], expected.coef_[task], rtol=1e-6)
 
 
+# A strength of 1e-6, at which the steps of a rank limit are slow, may win by a hair: that it says so is no failure.
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.slow
 @pytest.mark.parametrize("related", [True, False])
 def test_the_tuned_class_serves_a_task_of_twelve_rows_beside_one_of_fifty_thousand(related):
