@@ -370,7 +370,8 @@ def takes_weights(scoring: str | Callable | None) -> bool:
     scorer = as_scorer(scoring)
     if hasattr(scorer, "_accept_sample_weight"):
         return scorer._accept_sample_weight()
-    parameters = signature(scorer).parameters.values()
+    # Scorers of scikit-learn before 1.7 take anything, and hand it to the metric.
+    parameters = signature(getattr(scorer, "_score_func", scorer)).parameters.values()
     return any(one.name == "sample_weight" or one.kind is one.VAR_KEYWORD for one in parameters)
 
 
