@@ -110,7 +110,7 @@ def gather_answers(grouped: Any, answers: list[Answer], method: str) -> Any:
 
 
 def _gather_rows(grouped: Any, answers: list[Answer], method: str) -> NDArray:
-    """Long form: every row answered by its own model; probabilities in the columns of all classes."""
+    """Long form: every row answered by its own model; probabilities and decisions in the columns of all classes."""
     blocks = [np.asarray(answer) for _, _, answer, _ in answers]
     if method != "predict":
         blocks = [

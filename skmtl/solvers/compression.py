@@ -83,6 +83,8 @@ class SparseDirections:
         return SparseDirections(self._X, self._turn, not self._is_transposed)
 
     def __matmul__(self, columns: NDArray) -> NDArray:
+        if columns.ndim == 1:
+            return (self @ columns[:, np.newaxis])[:, 0]
         if self._is_transposed:
             return self._turn.T @ self._X.times(columns)
         return self._X.transposed_times(self._turn @ columns)

@@ -133,7 +133,7 @@ def formulate(
     # There own parts of a sparse X need not move with the basis, in steps as long as all coefficients. Squared losses,
     # whose spread is that of directions among all features, do without.
     has_sparse_own = penalties.has_own and not all(task.kind == "regression" for task in data.tasks)
-    if moments is None and is_wide(data) and (has_sparse_own or not sparse.issparse(data.X)):
+    if moments is None and (has_sparse_own or not sparse.issparse(data.X)) and is_wide(data):
         data, directions, centre = to_row_space(data, data.row_weights if fit_intercept else None)
     pool_scales = alpha_common is not None or is_tied
     if is_complete:
@@ -221,7 +221,7 @@ def restore(formulation: Formulation, point: Point, n_columns: int) -> Solution:
     if formulation.directions is not None:
         basis, coef = formulation.directions @ basis, formulation.directions @ coef
         own = None if own is None else formulation.directions @ own
-        common = None if common is None else (formulation.directions @ common[:, np.newaxis])[:, 0]
+        common = None if common is None else formulation.directions @ common
     if formulation.centre is not None:
         intercepts = intercepts - (formulation.centre @ coef) * formulation.output_scales
     for block in problem.blocks:
@@ -269,9 +269,7 @@ def _tie(formulation: Formulation, point: Point) -> Tie | None:
     if ridge.is_free:
         return None
     if problem.X.centre is not None:
-        centre = problem.X.centre
-        if formulation.directions is not None:
-            centre = (formulation.directions @ centre[:, np.newaxis])[:, 0]
+        centre = problem.X.centre if formulation.directions is None else formulation.directions @ problem.X.centre
     if formulation.centre is not None:
         centre = centre + formulation.centre
     mean = float(np.mean(point.intercepts * formulation.intercept_scales))
